@@ -1,6 +1,6 @@
 //! The two traits every disk format implements, and extents.
 
-use crate::error::DiskError;
+use crate::error::{DiskError, ErrorKind};
 
 /// What a run of bytes of a disk holds, as far as the format can tell without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,4 +78,23 @@ pub trait BlockSink: Send + Sync {
     /// # Errors
     /// As [`write_all_at`](Self::write_all_at).
     fn finish(&self) -> Result<(), DiskError>;
+}
+
+/// Refuses a request that is not wholly inside a disk of `size` bytes.
+pub(crate) fn check_range(size: u64, offset: u64, length: usize, label: &str) -> Result<(), DiskError> {
+    let fits = u64::try_from(length).ok().and_then(|length| offset.checked_add(length));
+    if fits.is_some_and(|end| end <= size) {
+        return Ok(());
+    }
+    let message = format!("{label}: {length} bytes at {offset} are not inside the disk of {size} bytes");
+    Err(DiskError::new(ErrorKind::Invalid, message))
+}
+
+/// Refuses a question about a byte that is not inside a disk of `size` bytes.
+pub(crate) fn check_offset(size: u64, offset: u64, label: &str) -> Result<(), DiskError> {
+    if offset < size {
+        return Ok(());
+    }
+    let message = format!("{label}: byte {offset} is not inside the disk of {size} bytes");
+    Err(DiskError::new(ErrorKind::Invalid, message))
 }

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     NoSpace,
     /// A source changed its size or was replaced while it was read.
     Changed,
+    /// Another process (a running QEMU) holds the image for writing.
+    InUse,
     /// The image contradicts its format: truncated, out of range, inconsistent.
     Malformed,
     /// The image is sound but uses a feature this crate refuses; the message names it.
@@ -38,6 +40,7 @@ pub enum ErrorKind {
 pub struct DiskError {
     kind: ErrorKind,
     message: String,
+    offset: Option<u64>,
     #[source]
     source: Option<io::Error>,
 }
@@ -45,7 +48,7 @@ pub struct DiskError {
 impl DiskError {
     /// An error without a cause of its own.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), offset: None, source: None }
     }
 
     /// An error that came from the operating system. `NotFound`, `AlreadyExists`, `PermissionDenied`
@@ -58,7 +61,22 @@ impl DiskError {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
             _ => otherwise,
         };
-        Self { kind, message: format!("cannot {doing} {}", path.display()), source: Some(source) }
+        let message = format!("cannot {doing} {}", path.display());
+        Self { kind, message, offset: None, source: Some(source) }
+    }
+
+    /// The same error, knowing the first byte of the disk (as the guest counts) it is about.
+    #[must_use]
+    pub fn at(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// The first byte of the disk (as the guest counts) that could not be read, where that is known.
+    /// The message of an image format may name another offset, the one inside the image file.
+    #[must_use]
+    pub fn offset(&self) -> Option<u64> {
+        self.offset
     }
 
     /// The kind.
