@@ -9,14 +9,17 @@
 //! This crate knows nothing of repositories, virtual machines or encryption.
 
 pub mod block;
-
+pub mod dirty;
 pub mod error;
 mod host;
 mod locks;
 pub mod memory;
 pub mod raw;
+pub mod vhd;
 
 pub use block::{BlockSink, BlockSource, Extent, ExtentKind};
+pub use dirty::{DirtyRange, DirtyRanges};
 pub use error::{DiskError, ErrorKind};
 pub use memory::{MemorySink, MemorySource};
 pub use raw::{RawSink, RawSource};
+pub use vhd::{VhdIdentity, VhdSink, VhdSource};
