@@ -8,12 +8,15 @@
 //!
 //! This crate knows nothing of repositories, virtual machines or encryption.
 
+mod big_endian;
 pub mod block;
 pub mod dirty;
 pub mod error;
 mod host;
 mod locks;
 pub mod memory;
+pub mod open;
+pub mod qcow2;
 pub mod raw;
 pub mod vhd;
 
@@ -21,5 +24,7 @@ pub use block::{BlockSink, BlockSource, Extent, ExtentKind};
 pub use dirty::{DirtyRange, DirtyRanges};
 pub use error::{DiskError, ErrorKind};
 pub use memory::{MemorySink, MemorySource};
+pub use open::{ImageFormat, open_source};
+pub use qcow2::Qcow2Source;
 pub use raw::{RawSink, RawSource};
 pub use vhd::{VhdIdentity, VhdSink, VhdSource};

@@ -1,6 +1,7 @@
 //! The footer of a VHD. All numbers are big-endian.
 
 use crate::{
+    big_endian::{u32_at, u64_at},
     block::BlockSource,
     error::{DiskError, ErrorKind},
     vhd::VhdIdentity,
@@ -100,14 +101,6 @@ impl Footer {
 
 fn put(bytes: &mut [u8; FOOTER_BYTES], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
-}
-
-fn u32_at(bytes: &[u8; FOOTER_BYTES], at: usize) -> u32 {
-    bytes[at..at + 4].iter().fold(0, |value, byte| value << 8 | u32::from(*byte))
-}
-
-fn u64_at(bytes: &[u8; FOOTER_BYTES], at: usize) -> u64 {
-    bytes[at..at + 8].iter().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// One's complement of the sum of all bytes but the checksum's own.
