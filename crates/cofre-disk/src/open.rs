@@ -92,8 +92,8 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("disk.raw");
-        std::fs::write(&path, b"QFI\xfb and more").unwrap();
-        assert_eq!(open_source(&path, ImageFormat::Raw).unwrap().size(), 13);
+        std::fs::write(&path, b"QFI\xfb\0\0\0\x02 cut").unwrap();
+        assert_eq!(open_source(&path, ImageFormat::Raw).unwrap().size(), 12);
         let error = open_source(&path, ImageFormat::Qcow2).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Malformed);
         let error = open_source(&path, ImageFormat::Vhd).err().unwrap();

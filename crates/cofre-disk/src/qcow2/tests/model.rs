@@ -52,7 +52,6 @@ fn model(image: &Image, below: &[u8]) -> Vec<u8> {
     let size = usize::try_from(image.size).unwrap();
     let mut disk = below.to_vec();
     disk.resize(size.next_multiple_of(cluster_size).max(disk.len()), 0);
-    // What is behind the end of the smaller disk is zero, whatever the larger one below has there.
     for (content, part) in image.clusters.iter().zip(disk.chunks_mut(cluster_size)) {
         match content {
             Cluster::Backing => {}
