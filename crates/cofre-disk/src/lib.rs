@@ -8,6 +8,7 @@
 //!
 //! This crate knows nothing of repositories, virtual machines or encryption.
 
+mod beneath;
 mod big_endian;
 pub mod block;
 pub mod dirty;
@@ -24,7 +25,7 @@ pub use block::{BlockSink, BlockSource, Extent, ExtentKind};
 pub use dirty::{DirtyRange, DirtyRanges};
 pub use error::{DiskError, ErrorKind};
 pub use memory::{MemorySink, MemorySource};
-pub use open::{ImageFormat, open_source};
+pub use open::{ImageFormat, open_source, open_source_beneath};
 pub use qcow2::Qcow2Source;
 pub use raw::{RawSink, RawSource};
 pub use vhd::{VhdIdentity, VhdSink, VhdSource};

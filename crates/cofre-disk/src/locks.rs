@@ -50,7 +50,10 @@ pub(crate) fn refuse_if_in_use(file: &File, path: &Path) -> Result<(), DiskError
 }
 
 fn is_locked(file: &File, byte: i64) -> bool {
-    #[expect(clippy::cast_possible_truncation, reason = "the constants are 1 and 2, and 0")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "small constants, of a type the system chose too large"
+    )]
     let mut lock = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,

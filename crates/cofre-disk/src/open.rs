@@ -79,6 +79,23 @@ pub fn open_source(path: impl AsRef<Path>, format: ImageFormat) -> Result<Box<dy
     })
 }
 
+/// Opens an image of a format for reading that is inside the folder tree under `root`, as all of its
+/// backing files have to be. `path` is absolute or begins at the root. For paths that come from users.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] when the path leads outside, and as [`open_source`].
+pub fn open_source_beneath(
+    path: impl AsRef<Path>,
+    root: impl AsRef<Path>,
+    format: ImageFormat,
+) -> Result<Box<dyn BlockSource>, DiskError> {
+    Ok(match format {
+        ImageFormat::Raw => Box::new(RawSource::open_beneath(path, root)?),
+        ImageFormat::Qcow2 => Box::new(Qcow2Source::open_beneath(path, root)?),
+        ImageFormat::Vhd => Box::new(VhdSource::from_raw(RawSource::open_beneath(path, root)?)?),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

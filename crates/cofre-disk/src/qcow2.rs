@@ -24,6 +24,7 @@ use crate::{
     block::{BlockSource, Extent, check_offset, check_range},
     error::{DiskError, ErrorKind},
     open::ImageFormat,
+    raw::RawSource,
 };
 
 use chain::Folder;
@@ -51,21 +52,22 @@ impl Qcow2Source {
     /// [`ErrorKind::Invalid`] for a backing file outside the folder, [`ErrorKind::InUse`] when a running
     /// QEMU writes one of the files, and the errors of the operating system.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DiskError> {
-        Self::open_host(path.as_ref(), None)
+        let (folder, image) = Folder::around(path.as_ref())?;
+        Self::open_chain(folder, image)
     }
 
-    /// Opens an image whose backing files may be anywhere below `root`, which the folder of the image
-    /// has to be in as well.
+    /// Opens an image inside the folder tree under `root`, with backing files anywhere in the same tree;
+    /// `path` is absolute or begins at the root.
     ///
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_beneath(path: impl AsRef<Path>, root: impl AsRef<Path>) -> Result<Self, DiskError> {
-        Self::open_host(path.as_ref(), Some(root.as_ref()))
+        let (folder, image) = Folder::beneath(path.as_ref(), root.as_ref())?;
+        Self::open_chain(folder, image)
     }
 
-    fn open_host(path: &Path, root: Option<&Path>) -> Result<Self, DiskError> {
-        let (mut folder, image) = Folder::open(path, root)?;
-        let mut referrer = path.to_path_buf();
+    fn open_chain(mut folder: Folder, image: RawSource) -> Result<Self, DiskError> {
+        let mut referrer = image.path().to_path_buf();
         Self::from_source(Box::new(image), &mut |name, _| {
             let backing = folder.backing(name, &referrer)?;
             referrer = backing.path().to_path_buf();

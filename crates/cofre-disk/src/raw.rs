@@ -13,6 +13,7 @@ use rustix::{
 };
 
 use crate::{
+    beneath::Root,
     block::{BlockSink, BlockSource, Extent, ExtentKind, check_offset, check_range},
     error::{DiskError, ErrorKind},
     host::{FileId, HostFile},
@@ -36,6 +37,16 @@ impl RawSource {
     /// device, and [`ErrorKind::InUse`] when a running QEMU holds it for writing.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DiskError> {
         Ok(Self { host: HostFile::open(path.as_ref())? })
+    }
+
+    /// Opens a file inside the folder tree under `root`; `path` is absolute or begins at the root. Links
+    /// and `..` may be in it as long as they do not leave the tree.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when the path leads outside, and as [`open`](Self::open).
+    pub fn open_beneath(path: impl AsRef<Path>, root: impl AsRef<Path>) -> Result<Self, DiskError> {
+        let (file, resolved) = Root::open(root.as_ref())?.named(path.as_ref())?;
+        Self::from_file(file, resolved)
     }
 
     /// Takes a file that the caller opened for reading. `path` is its name in messages, and where

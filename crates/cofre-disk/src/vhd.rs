@@ -123,7 +123,14 @@ impl VhdSource {
     /// [`ErrorKind::Malformed`] without a sound footer, [`ErrorKind::Unsupported`] for dynamic and
     /// differencing disks, and as [`RawSource::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self, DiskError> {
-        let file = RawSource::open(path)?;
+        Self::from_raw(RawSource::open(path)?)
+    }
+
+    /// Takes the file of a VHD that is open as a raw image.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_raw(file: RawSource) -> Result<Self, DiskError> {
         let footer = Footer::read(&file)?;
         Ok(Self { file, footer })
     }

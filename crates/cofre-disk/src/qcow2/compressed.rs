@@ -46,14 +46,15 @@ fn unzstd(input: &[u8], output: &mut [u8]) -> Result<usize, String> {
     decoder.set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG)).map_err(damaged)?;
     let mut input = InBuffer::around(input);
     let mut output = OutBuffer::around(output);
-    loop {
+    // A cluster may be several frames, one after the other.
+    while output.pos() < output.capacity() {
         let before = (input.pos(), output.pos());
-        let hint = decoder.run(&mut input, &mut output).map_err(damaged)?;
-        // The end of the frame, a full cluster, or nothing left to do.
-        if hint == 0 || output.pos() == output.capacity() || (input.pos(), output.pos()) == before {
-            return Ok(output.pos());
+        decoder.run(&mut input, &mut output).map_err(damaged)?;
+        if (input.pos(), output.pos()) == before {
+            break;
         }
     }
+    Ok(output.pos())
 }
 
 #[cfg(test)]
@@ -72,11 +73,20 @@ mod tests {
             expand(compression, &bytes, &mut output).unwrap();
             assert_eq!(output, plain);
             let mut longer = vec![0; plain.len() + 1];
-            let error = expand(compression, &bytes, &mut longer).unwrap_err();
+            assert!(expand(compression, &bytes, &mut longer).is_err());
+            let error = expand(compression, &bytes[..bytes.len() - 300], &mut longer).unwrap_err();
             assert_eq!(error, "it expands to 65536 bytes only");
             assert!(expand(compression, &bytes[..100], &mut output).is_err());
             assert!(expand(compression, &[], &mut output).is_err());
         }
+    }
+
+    #[test]
+    fn several_zstd_frames_are_one_cluster() {
+        let frames = [[1; 300], [2; 300]].map(|plain| zstd::bulk::compress(&plain, 3).unwrap()).concat();
+        let mut output = [0; 600];
+        expand(Compression::Zstd, &frames, &mut output).unwrap();
+        assert_eq!(output, [[1; 300], [2; 300]].concat()[..]);
     }
 
     #[test]
