@@ -1,5 +1,7 @@
 //! What every source and every sink has to do, whatever its format.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{path::Path, process::Command};
 
 use cofre_disk::{

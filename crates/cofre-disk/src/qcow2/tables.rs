@@ -75,9 +75,10 @@ impl Layer {
         let l1 = self.page(pages, header.l1_offset, header.l1_entries, l1_index, offset)?;
         let l2_offset = self.l2_offset(l1.first(), offset)?;
         if l2_offset == 0 {
+            // An entry with bits that mean nothing ends the run as well, to be complained about.
             let of_interest = (((limit - 1) >> bits) >> l2_bits) - l1_index + 1;
             let missing =
-                (1..).zip(l1.rest()).take_while(|(n, entry)| *n <= of_interest && **entry & OFFSET == 0);
+                (1..).zip(l1.rest()).take_while(|(n, entry)| *n <= of_interest && **entry & !COPIED == 0);
             return Ok(run(Place::Backing, (l1_index + missing.count() as u64) << l2_bits));
         }
 

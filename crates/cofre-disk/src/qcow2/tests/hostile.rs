@@ -158,6 +158,18 @@ fn entries_with_unknown_bits_or_odd_places_are_malformed() {
     assert!(error.to_string().contains("unknown bits in the L2 entry 0x1"), "{error}");
 }
 
+/// Found by fuzzing: the second of two L1 entries without a table was not looked at.
+#[test]
+fn a_run_of_missing_tables_does_not_hide_a_damaged_entry() {
+    let mut bytes = Image::new(9, 128 * 512).bytes();
+    bytes[512 + 15] = 1;
+    let source = open_alone(bytes).unwrap();
+    let error = source.read_exact_at(&mut vec![0; 128 * 512], 0).unwrap_err();
+    assert_eq!((error.kind(), error.offset()), (ErrorKind::Malformed, Some(64 * 512)));
+    assert_eq!(source.extent_at(0).unwrap().end(), 64 * 512);
+    assert_eq!(source.extent_at(64 * 512).unwrap_err().kind(), ErrorKind::Malformed);
+}
+
 #[test]
 fn backing_files_are_named_as_files_with_a_format() {
     let with = |backing| Image { backing: Some(backing), ..sample() };
