@@ -6,6 +6,33 @@
 //! ([`memory`]). [`dirty`] holds the list of ranges that changed since an earlier point, [`open`]
 //! chooses a body by the format the caller names.
 //!
+//! Copying the parts of a disk that are there:
+//!
+//! ```
+//! use cofre_disk::{BlockSink, BlockSource, DiskError, ExtentKind, ImageFormat, RawSink, open_source};
+//!
+//! fn copy(from: &str, to: &str) -> Result<(), DiskError> {
+//!     let source = open_source(from, ImageFormat::from_suffix(from))?;
+//!     let sink = RawSink::create(to, source.size())?;
+//!     let mut buffer = vec![0; 1 << 20];
+//!     let mut at = 0;
+//!     while at < source.size() {
+//!         let extent = source.extent_at(at)?;
+//!         let length = extent.length.min(1 << 20);
+//!         if extent.kind == ExtentKind::Hole {
+//!             at = extent.end();
+//!             continue;
+//!         }
+//!         let part = &mut buffer[..usize::try_from(length).unwrap_or(1 << 20)];
+//!         source.read_exact_at(part, at)?;
+//!         sink.write_all_at(part, at)?;
+//!         at += length;
+//!     }
+//!     source.verify_unchanged()?;
+//!     sink.finish()
+//! }
+//! ```
+//!
 //! This crate knows nothing of repositories, virtual machines or encryption.
 
 mod beneath;

@@ -55,7 +55,10 @@ pub(super) fn push(
     disk_size: u64,
 ) -> Result<(), String> {
     let end = start.checked_add(length).filter(|end| *end <= disk_size).ok_or_else(|| {
-        format!("{length} bytes at {start} are not inside the disk of {disk_size} bytes; is it the list of another disk?")
+        format!(
+            "{length} bytes at {start} are not inside the disk of {disk_size} bytes; is it the list of \
+             another disk?"
+        )
     })?;
     match ranges.last_mut() {
         _ if length == 0 => {}

@@ -122,8 +122,8 @@ proptest! {
             model[usize::try_from(*start).unwrap()..usize::try_from(start + length).unwrap()].fill(true);
         }
         let dirty = |byte: u64| model.get(usize::try_from(byte).unwrap()).copied().unwrap_or(false);
-        let json: Vec<_> =
-            list.iter().map(|(start, length)| serde_json::json!({"start": start, "length": length})).collect();
+        let object = |(start, length): &(u64, u64)| serde_json::json!({"start": start, "length": length});
+        let json: Vec<_> = list.iter().map(object).collect();
         let ranges = DirtyRanges::parse(serde_json::to_string(&json).unwrap().as_bytes(), size).unwrap();
         prop_assert_eq!(&ranges, &DirtyRanges::from_ranges(list, size).unwrap());
         prop_assert_eq!(ranges.bytes(), model.iter().filter(|dirty| **dirty).count() as u64);

@@ -228,8 +228,8 @@ impl Reader<'_> {
             }
             None => {
                 let what = format!(
-                    "it does not say which format its backing file {shown:?} has, and guessing would trust bytes a \
-                     guest can write; state it with `qemu-img rebase -u -b NAME -F FORMAT`"
+                    "it does not say which format its backing file {shown:?} has, and guessing would \
+                     trust bytes a guest can write; state it with `qemu-img rebase -u -b NAME -F FORMAT`"
                 );
                 return Err(self.unsupported(what));
             }
@@ -267,8 +267,8 @@ impl Reader<'_> {
         if name.iter().find(|byte| matches!(byte, b':' | b'/')) == Some(&b':') {
             let shown = String::from_utf8_lossy(name);
             let what = format!(
-                "the backing file {shown:?} is named by a protocol, and only files are read; if it is a file, \
-                 put `./` before its name with `qemu-img rebase -u`"
+                "the backing file {shown:?} is named by a protocol, and only files are read; if it is a \
+                 file, put `./` before its name with `qemu-img rebase -u`"
             );
             return Err(self.unsupported(what));
         }
