@@ -55,15 +55,17 @@ pub struct CipherSpec {
 }
 
 impl CipherSpec {
-    const NAMES: [(&'static str, CipherMode, IvRule); 7] = [
+    const NAMES: [(&'static str, CipherMode, IvRule); 9] = [
         ("aes-xts-plain64", CipherMode::Xts, IvRule::Plain64),
         ("aes-xts-plain", CipherMode::Xts, IvRule::Plain),
         ("aes-cbc-essiv:sha256", CipherMode::Cbc, IvRule::EssivSha256),
         ("aes-cbc-plain64", CipherMode::Cbc, IvRule::Plain64),
         ("aes-cbc-plain", CipherMode::Cbc, IvRule::Plain),
         ("aes-ecb", CipherMode::Ecb, IvRule::None),
-        // dm-crypt wants an IV field in its table, so some tools write one for ECB as well.
+        // An IV rule that ECB has no use for is passed over, as dm-crypt does; QEMU writes plain64.
         ("aes-ecb-null", CipherMode::Ecb, IvRule::None),
+        ("aes-ecb-plain", CipherMode::Ecb, IvRule::None),
+        ("aes-ecb-plain64", CipherMode::Ecb, IvRule::None),
     ];
 
     /// Says whether the cipher takes a volume key of this many bytes: 32 or 64 for XTS, 16, 24 or
