@@ -104,19 +104,23 @@ pub(crate) fn read_part(
     offset: u64,
     what: &str,
 ) -> Result<(), FdeError> {
-    let fits = offset.checked_add(buffer.len() as u64).is_some_and(|end| end <= source.size());
-    if !fits {
-        return Err(FdeError::new(
-            ErrorKind::Truncated,
-            format!(
-                "{what} needs {} bytes at byte {offset}, but the source has {} bytes: read the whole disk or \
-                 header file",
-                buffer.len(),
-                source.size()
-            ),
-        ));
-    }
+    check_part(source, offset, buffer.len() as u64, what)?;
     source.read_exact_at(buffer, offset).map_err(|error| FdeError::io(what, buffer.len(), offset, error))
+}
+
+/// Says whether `length` bytes at `offset` are inside the source.
+pub(crate) fn check_part(source: &dyn ReadAt, offset: u64, length: u64, what: &str) -> Result<(), FdeError> {
+    let size = source.size();
+    if offset.checked_add(length).is_some_and(|end| end <= size) {
+        return Ok(());
+    }
+    Err(FdeError::new(
+        ErrorKind::Truncated,
+        format!(
+            "{what} needs {length} bytes at byte {offset}, but the source has {size} bytes: read the whole disk \
+             or header file"
+        ),
+    ))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     error::FdeError,
     hex,
-    read_at::{ReadAt, read_part},
+    read_at::{ReadAt, check_part, read_part},
 };
 
 /// A LUKS header, described. Sizes and offsets are in bytes.
@@ -91,12 +91,14 @@ pub fn inspect(source: &dyn ReadAt) -> Result<LuksInfo, FdeError> {
 
 fn header_sha256(source: &dyn ReadAt, end: u64) -> Result<String, FdeError> {
     const PIECE: usize = 64 << 10;
+    const WHAT: &str = "the header with its key areas";
+    check_part(source, 0, end, WHAT)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; PIECE];
     let mut offset = 0;
     while offset < end {
         let length = usize::try_from(end - offset).map_or(PIECE, |rest| rest.min(PIECE));
-        read_part(source, &mut buffer[..length], offset, "the header and its key areas")?;
+        read_part(source, &mut buffer[..length], offset, WHAT)?;
         hasher.update(&buffer[..length]);
         offset += length as u64;
     }
