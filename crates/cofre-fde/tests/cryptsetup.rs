@@ -403,9 +403,7 @@ fn disks_that_qemu_made_read_as_qemu_reads_them() {
     fs::write(bench.path("plain"), &plain).unwrap();
     for options in [
         "",
-        ",cipher-alg=aes-128,cipher-mode=xts,ivgen-alg=plain64,hash-alg=sha512",
         ",cipher-alg=aes-256,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256,hash-alg=sha1",
-        ",cipher-alg=aes-192,cipher-mode=cbc,ivgen-alg=plain,hash-alg=ripemd160",
         ",cipher-alg=aes-128,cipher-mode=cbc,ivgen-alg=plain64",
         ",cipher-alg=aes-256,cipher-mode=ecb",
     ] {

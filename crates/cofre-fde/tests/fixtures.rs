@@ -195,6 +195,7 @@ fn unknown_slots_and_fields_are_passed_over() {
         json["keyslots"]["0"]["type"] = "future".into();
         json["keyslots"]["0"]["af"] = serde_json::json!(["other", "shape"]);
         json["keyslots"]["1"]["comment"] = serde_json::json!({"any": [1, null]});
+        json["keyslots"]["9"] = serde_json::json!({"type": "bare"});
         json["tokens"]["5"] = serde_json::json!({"type": "luks2-keyring", "keyslots": ["1"]});
         json["novel"] = 5.into();
     });

@@ -12,7 +12,7 @@ use std::{
 use cofre_fde::{ErrorKind, FdeError, ReadAt, luks};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{FIRST, cheap, counting_key, fixture, json, seal, set_json, with_json};
+use support::{FIRST, cheap, counting_key, fixture, json, peak_memory_kib, seal, set_json, with_json};
 
 const NAMES: [&str; 4] = ["luks1-xts.hdr", "luks2-two-slots.hdr", "luks2-xts-4096.hdr", "qemu-luks1.hdr"];
 
@@ -321,20 +321,15 @@ fn json_bombs_are_refused_in_little_time_and_memory() {
         let image = large(bomb.as_bytes());
         let started = Instant::now();
         let error = inspect_error(&image);
-        assert_eq!(error.kind(), ErrorKind::Damaged, "{error:?}");
+        // A keyslot whose type is a text of 4 MiB is one we do not know; but the other copy is missing.
+        assert!(matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Truncated), "{error:?}");
         assert!(error.to_string().len() < 300, "{error}");
         assert!(started.elapsed() < Duration::from_secs(2), "{} …", &bomb[..40]);
     }
     // Two images of 4 MiB are the test's own; the rest is ours and that of the tests running beside.
     if let (Some(before), Some(after)) = (before, peak_memory_kib()) {
-        assert!(after - before < 96 << 10, "{} KiB", after - before);
+        assert!(after - before < 32 << 10, "{} KiB", after - before);
     }
-}
-
-/// The most memory this process ever held, where the system says it.
-fn peak_memory_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 proptest! {

@@ -84,7 +84,7 @@ pub(super) fn known_hash(name: &str) -> Result<HashAlgorithm, FdeError> {
 impl Header {
     /// End of the last key area in use, or of the metadata when there is none, in bytes.
     pub(super) fn end(&self) -> u64 {
-        self.keyslots.iter().map(|slot| slot.area_end()).fold(self.metadata_end, u64::max)
+        self.keyslots.iter().map(SlotRecord::area_end).fold(self.metadata_end, u64::max)
     }
 
     /// Whether keyslot `number` holds the key of the data.
@@ -103,8 +103,8 @@ impl Header {
 
     /// Key areas lie behind the metadata, within bounds, and apart from each other.
     fn check_areas(&self) -> Result<(), FdeError> {
-        let mut areas: Vec<_> =
-            self.keyslots.iter().map(|slot| (slot.area_offset, slot.area_end(), slot.number)).collect();
+        let used = self.keyslots.iter().filter(|slot| slot.area_size > 0);
+        let mut areas: Vec<_> = used.map(|slot| (slot.area_offset, slot.area_end(), slot.number)).collect();
         areas.sort_unstable();
         let mut free_from = self.metadata_end;
         for (start, end, number) in areas {

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -105,18 +105,21 @@ impl SaltedKdf {
         budget.spend_argon2(cost.memory_kib, cost.passes, cost.lanes)?;
         let params = cost.params(key.len())?;
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-        Argon2::new(algorithm, Version::V0x13, params).hash_password_into(secret, &self.salt, key).map_err(
-            |error| match error {
-                argon2::Error::OutOfMemory => FdeError::new(
-                    ErrorKind::TooCostly,
-                    format!(
-                        "the machine has no {} KiB of memory for Argon2: free some and try again",
-                        cost.memory_kib
-                    ),
+        let mut memory = Zeroizing::new(Vec::new());
+        memory.try_reserve_exact(params.block_count()).map_err(|error| {
+            FdeError::new(
+                ErrorKind::TooCostly,
+                format!(
+                    "the machine has no {} KiB of memory for Argon2: free some and try again",
+                    cost.memory_kib
                 ),
-                other => FdeError::damaged(format!("Argon2: {other}")),
-            },
-        )
+            )
+            .because(error)
+        })?;
+        memory.resize(params.block_count(), Block::new());
+        Argon2::new(algorithm, Version::V0x13, params)
+            .hash_password_into_with_memory(secret, &self.salt, key, memory.as_mut_slice())
+            .map_err(|error| FdeError::damaged(format!("Argon2: {error}")))
     }
 }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{ErrorKind, FdeError},
+    secret::VolumeKey,
     sector::{CipherSpec, SectorCipher},
     view::{Mapping, Run, RunContent, outside},
 };
@@ -26,8 +27,19 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The mapping for a data device of `data_size` bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Truncated`] when the device ends before the data do,
+    /// [`ErrorKind::Unsupported`] when the key does not fit the cipher.
+    pub fn mapping(&self, key: &VolumeKey, data_size: u64) -> Result<LuksMapping, FdeError> {
+        let (offset, length) = self.extent(data_size)?;
+        let cipher = SectorCipher::new(self.cipher, key.expose(), self.sector_size, self.iv_tweak)?;
+        Ok(LuksMapping { cipher, offset, length })
+    }
+
     /// First byte and length of what is mapped on a data device of `data_size` bytes: whole sectors.
-    pub(super) fn extent(&self, data_size: u64) -> Result<(u64, u64), FdeError> {
+    fn extent(&self, data_size: u64) -> Result<(u64, u64), FdeError> {
         let room = data_size.checked_sub(self.offset);
         match (room, self.size) {
             (Some(room), Some(size)) if size <= room => Ok(size),
@@ -55,12 +67,6 @@ pub struct LuksMapping {
 }
 
 impl LuksMapping {
-    pub(super) fn new(segment: &Segment, key: &[u8], data_size: u64) -> Result<Self, FdeError> {
-        let (offset, length) = segment.extent(data_size)?;
-        let cipher = SectorCipher::new(segment.cipher, key, segment.sector_size, segment.iv_tweak)?;
-        Ok(Self { cipher, offset, length })
-    }
-
     /// Number of the sector at `raw_offset`, when it and `length` are whole sectors of the segment.
     fn sector(&self, raw_offset: u64, length: usize) -> Result<u64, FdeError> {
         let size = self.cipher.sector_size() as u64;
@@ -124,9 +130,9 @@ mod tests {
 
     #[test]
     fn any_read_of_the_view_equals_a_piece_of_the_whole() {
-        let key = [3; 64];
+        let key = VolumeKey::new(zeroize::Zeroizing::new(vec![3; 64]));
         let data: Vec<u8> = (0..100 + 5 * 4096 + 700_u32).map(|n| (n % 253) as u8).collect();
-        let mapping = || LuksMapping::new(&segment(100, None), &key, data.size()).unwrap();
+        let mapping = || segment(100, None).mapping(&key, data.size()).unwrap();
         let view = PlaintextView::new(&data, mapping());
         assert_eq!(view.size(), 5 * 4096);
         let mut whole = data[100..100 + 5 * 4096].to_vec();
@@ -147,7 +153,10 @@ mod tests {
 
     #[test]
     fn what_is_not_whole_sectors_of_the_segment_is_refused() {
-        let mapping = LuksMapping::new(&segment(4096, Some(8192)), &[0; 32], 1 << 20).unwrap();
+        let mapping = {
+            let key = VolumeKey::new(zeroize::Zeroizing::new(vec![0; 32]));
+            segment(4096, Some(8192)).mapping(&key, 1 << 20).unwrap()
+        };
         for (offset, length) in
             [(0, 4096), (4097, 4096), (4096, 4095), (8192, 8192), (12288, 4096), (u64::MAX, 4096)]
         {

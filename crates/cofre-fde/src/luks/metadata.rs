@@ -8,7 +8,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    STRIPES,
+    MAX_KEY_BYTES, STRIPES,
     header::{DataSegment, KeyDigest, check_key_bytes, material_bytes},
     kdf::{Argon2Cost, Kdf, SaltedKdf},
     keyslot::{Priority, SlotMethod, SlotRecord},
@@ -39,27 +39,33 @@ struct Requirements {
     mandatory: Short<String>,
 }
 
+/// What is read of a keyslot of any type.
 #[derive(Deserialize)]
 struct AnyKeyslot {
     #[serde(rename = "type")]
     kind: String,
-    key_size: u64,
+}
+
+/// What is read of a keyslot of an unknown type, as far as it is there.
+#[derive(Default, Deserialize)]
+struct ForeignKeyslot {
+    key_size: Option<u32>,
     priority: Option<u8>,
-    area: Area,
+    area: Option<AreaPlace>,
 }
 
 #[derive(Deserialize)]
-struct Area {
-    #[serde(rename = "type")]
-    kind: String,
+struct AreaPlace {
     offset: Number,
     size: Number,
 }
 
 #[derive(Deserialize)]
 struct Luks2Keyslot {
+    key_size: u64,
+    priority: Option<u8>,
     af: AntiForensic,
-    area: RawArea,
+    area: Area,
     kdf: KdfObject,
 }
 
@@ -72,7 +78,11 @@ struct AntiForensic {
 }
 
 #[derive(Deserialize)]
-struct RawArea {
+struct Area {
+    #[serde(rename = "type")]
+    kind: String,
+    offset: Number,
+    size: Number,
     encryption: String,
     key_size: u64,
 }
@@ -176,46 +186,51 @@ fn required<T>(field: Option<T>, what: &str, name: &str) -> Result<T, FdeError> 
 fn keyslot(number: u32, raw: &RawValue) -> Result<SlotRecord, FdeError> {
     let what = format!("keyslot {number}");
     let any: AnyKeyslot = object(raw, &what)?;
-    let priority = match any.priority {
+    if any.kind != "luks2" {
+        return Ok(foreign_keyslot(number, &any.kind, raw));
+    }
+    let slot: Luks2Keyslot = object(raw, &what)?;
+    let priority = match slot.priority {
         None | Some(1) => Priority::Normal,
         Some(0) => Priority::Ignore,
         Some(2) => Priority::Prefer,
         Some(other) => return Err(FdeError::damaged(format!("{what} has the priority {other}"))),
     };
-    let key_bytes = check_key_bytes(any.key_size, &format!("the key of {what}"))?;
-    let method = match (any.kind.as_str(), any.area.kind.as_str()) {
-        ("luks2", "raw") => slot_method(raw, key_bytes, any.area.size.0, &what)?,
-        ("luks2", other) => Err(format!("key area of the type {}", printable(other))),
-        (other, _) => Err(format!("keyslot of the type {}", printable(other))),
-    };
-    Ok(SlotRecord {
+    let key_bytes = check_key_bytes(slot.key_size, &format!("the key of {what}"))?;
+    let (area_offset, area_size) = (slot.area.offset.0, slot.area.size.0);
+    if area_size < material_bytes(key_bytes) {
+        return Err(FdeError::damaged(format!("the key area of {what} is too small: {area_size} bytes")));
+    }
+    let method = slot_method(slot, &what)?;
+    Ok(SlotRecord { number, kind: any.kind, priority, key_bytes, area_offset, area_size, method })
+}
+
+/// A slot of a type that is not known, or no keyslot in truth (`reencrypt`): it is listed, and its
+/// area, if it has one, counts as part of the header.
+fn foreign_keyslot(number: u32, kind: &str, raw: &RawValue) -> SlotRecord {
+    let slot: ForeignKeyslot = serde_json::from_str(raw.get()).unwrap_or_default();
+    SlotRecord {
         number,
-        kind: printable(&any.kind),
-        priority,
-        key_bytes,
-        area_offset: any.area.offset.0,
-        area_size: any.area.size.0,
-        method,
-    })
+        kind: printable(kind),
+        priority: if slot.priority == Some(0) { Priority::Ignore } else { Priority::Normal },
+        key_bytes: slot.key_size.filter(|bytes| *bytes <= MAX_KEY_BYTES).unwrap_or(0),
+        area_offset: slot.area.as_ref().map_or(0, |area| area.offset.0),
+        area_size: slot.area.as_ref().map_or(0, |area| area.size.0),
+        method: Err(format!("keyslot of the type {}", printable(kind))),
+    }
 }
 
 /// How a slot of the type `luks2` is opened; the inner error is the name of what is not known.
-fn slot_method(
-    raw: &RawValue,
-    key_bytes: u32,
-    area_size: u64,
-    what: &str,
-) -> Result<Result<SlotMethod, String>, FdeError> {
-    let slot: Luks2Keyslot = object(raw, what)?;
+fn slot_method(slot: Luks2Keyslot, what: &str) -> Result<Result<SlotMethod, String>, FdeError> {
+    if slot.area.kind != "raw" {
+        return Ok(Err(format!("key area of the type {}", printable(&slot.area.kind))));
+    }
     if slot.af.kind != "luks1" {
         return Ok(Err(format!("anti-forensic splitter of the type {}", printable(&slot.af.kind))));
     }
     let stripes = required(slot.af.stripes, what, "number of stripes")?;
     if stripes != STRIPES {
         return Err(FdeError::damaged(format!("{what} has {stripes} stripes instead of {STRIPES}")));
-    }
-    if area_size < material_bytes(key_bytes) {
-        return Err(FdeError::damaged(format!("the key area of {what} is too small: {area_size} bytes")));
     }
     let area_key_bytes = check_key_bytes(slot.area.key_size, &format!("the area key of {what}"))?;
     let af_hash = required(slot.af.hash, what, "hash")?;

@@ -46,16 +46,16 @@ impl Unlocked {
     /// The mapping for a data device of `data_size` bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::Truncated`] when the device ends before the data do.
+    /// As [`Segment::mapping`].
     pub fn mapping(&self, data_size: u64) -> Result<LuksMapping, FdeError> {
-        LuksMapping::new(&self.segment, self.key.expose(), data_size)
+        self.segment.mapping(&self.key, data_size)
     }
 
     /// The plaintext of `data`: the same source as the header's, or the data device that belongs to
     /// a detached header.
     ///
     /// # Errors
-    /// As [`mapping`](Self::mapping).
+    /// As [`Segment::mapping`].
     pub fn view<S: ReadAt>(&self, data: S) -> Result<PlaintextView<S, LuksMapping>, FdeError> {
         let mapping = self.mapping(data.size())?;
         Ok(PlaintextView::new(data, mapping))

@@ -65,3 +65,9 @@ pub(crate) fn with_json(mut image: Vec<u8>, change: impl FnOnce(&mut Value)) -> 
     set_json(&mut image, &serde_json::to_vec(&value).unwrap());
     image
 }
+
+/// The most memory this process ever held, where the system says it.
+pub(crate) fn peak_memory_kib() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()
+}
