@@ -160,17 +160,13 @@ pub(super) fn read(source: &dyn ReadAt) -> Result<Header, FdeError> {
     match (is_luks, version) {
         (true, 1) => header1::read(source)?.checked(),
         (true, 2) => header2::read(source)?.checked(),
-        (true, other) => match header2::read_by_secondary(source, &format!("version {other} is unknown"))? {
-            Some(header) => header.checked(),
-            None => Err(FdeError::unsupported(format!("LUKS version {other}: only 1 and 2 are known"))),
-        },
+        (true, other) => header2::read_by_secondary(source, &format!("version {other} is unknown"))
+            .ok_or_else(|| FdeError::unsupported(format!("LUKS version {other}: only 1 and 2 are known")))?
+            .checked(),
         // Without a magic number the disk may simply have been formatted with something else, with
         // an old secondary header left in place: a known file system wins.
         (false, _) if has_other_signature(source)? => Err(not_luks()),
-        (false, _) => match header2::read_by_secondary(source, "no magic number")? {
-            Some(header) => header.checked(),
-            None => Err(not_luks()),
-        },
+        (false, _) => header2::read_by_secondary(source, "no magic number").ok_or_else(not_luks)?.checked(),
     }
 }
 

@@ -76,23 +76,18 @@ struct Copy {
 pub(super) fn read(source: &dyn ReadAt) -> Result<Header, FdeError> {
     match read_copy(source, 0) {
         Ok(primary) => Ok(choose(primary, source)),
-        Err(damage) => match read_by_secondary(source, &damage.to_string())? {
-            Some(header) => Ok(header),
-            None => Err(damage),
-        },
+        Err(damage) => read_by_secondary(source, &damage.to_string()).ok_or(damage),
     }
 }
 
 /// Looks for a secondary copy at every place where one may stand; `damage` is what is wrong with
-/// the primary.
-///
-/// The result is never an error today: what cannot be read is no copy.
-pub(super) fn read_by_secondary(source: &dyn ReadAt, damage: &str) -> Result<Option<Header>, FdeError> {
+/// the primary. What cannot be read is no copy.
+pub(super) fn read_by_secondary(source: &dyn ReadAt, damage: &str) -> Option<Header> {
     let found = SIZES.iter().find_map(|offset| read_copy(source, u64::from(*offset)).ok());
-    Ok(found.map(|copy| {
+    found.map(|copy| {
         let primary = CopyState::Damaged(damage.to_owned());
         header(copy, HeaderCopy::Secondary, primary, CopyState::Valid)
-    }))
+    })
 }
 
 /// The newer of the two copies; the primary when they are equal.

@@ -11,6 +11,7 @@ mod header2;
 mod inspect;
 mod kdf;
 mod keyslot;
+mod keyslot_json;
 mod mapping;
 mod metadata;
 mod numbered;

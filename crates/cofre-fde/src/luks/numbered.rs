@@ -90,13 +90,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Short<T> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Number(pub(super) u64);
 
+impl Number {
+    /// The number in `text`, which holds nothing but digits (`parse` alone would take a plus sign).
+    pub(super) fn from_text(text: &str) -> Option<Self> {
+        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse().ok().map(Self)).flatten()
+    }
+}
+
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        // `parse` alone would take a plus sign.
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = digits.then(|| text.parse().ok()).flatten();
-        number.map(Self).ok_or_else(|| D::Error::custom("a 64-bit number is expected as a decimal string"))
+        Self::from_text(&text)
+            .ok_or_else(|| D::Error::custom("a 64-bit number is expected as a decimal string"))
     }
 }
 
