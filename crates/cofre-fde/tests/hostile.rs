@@ -132,7 +132,9 @@ fn a_source_that_fails_is_an_io_error_with_its_cause() {
 
 #[test]
 fn absurd_fields_of_a_luks1_header() {
-    let cases: [(&str, usize, u32, ErrorKind); 13] = [
+    let cases: [(&str, usize, u32, ErrorKind); 15] = [
+        ("payload offset", 104, 1, ErrorKind::Damaged),
+        ("payload offset", 104, 257, ErrorKind::Damaged),
         ("version", 4, 0xbabe_0003, ErrorKind::Unsupported),
         ("key bytes", 108, 0, ErrorKind::Damaged),
         ("key bytes", 108, u32::MAX, ErrorKind::Damaged),

@@ -39,6 +39,15 @@ pub(super) fn read(source: &dyn ReadAt) -> Result<Header, FdeError> {
         let start = FIRST_SLOT + number as usize * SLOT_LENGTH;
         keyslots.extend(keyslot(number, &bytes[start..start + SLOT_LENGTH], &shared)?);
     }
+    let data_offset = u64::from(be32(&bytes, 104)) * 512;
+    // cryptsetup refuses this too; 0 means that the header is detached.
+    if let Some(slot) = keyslots.iter().find(|slot| data_offset != 0 && slot.area_end() > data_offset) {
+        return Err(FdeError::damaged(format!(
+            "keyslot {} ends at byte {}, behind the start of the data at byte {data_offset}",
+            slot.number,
+            slot.area_end()
+        )));
+    }
     let digest = KeyDigest {
         keyslots: keyslots.iter().map(|slot| slot.number).collect(),
         bound: true,
@@ -57,7 +66,7 @@ pub(super) fn read(source: &dyn ReadAt) -> Result<Header, FdeError> {
         keyslots,
         digests: vec![digest.checked("the volume key digest")?],
         data: DataSegment {
-            offset: u64::from(be32(&bytes, 104)) * 512,
+            offset: data_offset,
             size: None,
             iv_tweak: 0,
             cipher: shared.cipher,
