@@ -48,10 +48,10 @@ pub struct PackedBlob {
 }
 
 impl PackedBlob {
-    /// Plain bytes.
+    /// Plain bytes. A stored blob is longer by [`OVERHEAD`], 32.
     #[must_use]
     pub fn plain_length(&self) -> u32 {
-        if self.uncompressed == 0 { self.length.saturating_sub(OVERHEAD as u32) } else { self.uncompressed }
+        if self.uncompressed == 0 { self.length.saturating_sub(32) } else { self.uncompressed }
     }
 
     fn header_length(&self) -> usize {
@@ -185,8 +185,11 @@ impl PackBuilder {
     }
 }
 
-/// Decodes the plain bytes of a header.
-fn parse_header(header: &[u8], name: &str) -> Result<(BlobKind, Vec<PackedBlob>)> {
+/// Decodes the plain bytes of a header. `name` stands in the messages.
+///
+/// # Errors
+/// [`crate::ErrorKind::Damaged`].
+pub fn parse_header(header: &[u8], name: &str) -> Result<(BlobKind, Vec<PackedBlob>)> {
     let bad = |what: &str| RepoError::damaged(name, what);
     let mut rest = header;
     let mut blobs = Vec::with_capacity(header.len() / 37);
