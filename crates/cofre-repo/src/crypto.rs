@@ -286,7 +286,7 @@ mod tests {
             let key = SealingKey::new(&RawKey::from_bytes(&[7; 64])).unwrap();
             let mut sealed = key.seal(&message).unwrap();
             let at = at.index(sealed.len());
-            sealed[at] ^= 1 << bit;
+            sealed[at] ^= 1_u8 << bit;
             prop_assert!(key.open_in_place(&mut sealed).is_none());
         }
     }

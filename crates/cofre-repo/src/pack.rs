@@ -48,10 +48,10 @@ pub struct PackedBlob {
 }
 
 impl PackedBlob {
-    /// Plain bytes.
+    /// Plain bytes. A stored blob is longer by [`OVERHEAD`], 32.
     #[must_use]
     pub fn plain_length(&self) -> u32 {
-        if self.uncompressed == 0 { self.length.saturating_sub(OVERHEAD as u32) } else { self.uncompressed }
+        if self.uncompressed == 0 { self.length.saturating_sub(32) } else { self.uncompressed }
     }
 
     fn header_length(&self) -> usize {

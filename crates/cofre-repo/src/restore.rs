@@ -155,7 +155,9 @@ impl RestorePlan<'_> {
                 });
             }
             drop(runs_in);
-            self.walk(&runs, progress, cancel)
+            let pieces = self.walk(&runs, progress, cancel);
+            drop(runs); // hangs up: the workers end
+            pieces
         });
         // a worker's error is the cause, the walker's at most its echo
         if let Some(e) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {

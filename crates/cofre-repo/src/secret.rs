@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::error::{ErrorKind, RepoError, Result};
 
 /// Longest password file that is read.
-const LIMIT: u64 = 64 * 1024;
+const LIMIT: u32 = 64 * 1024;
 
 /// The password that opens a repository's key files. Erased when dropped, never printed.
 #[derive(Clone)]
@@ -51,8 +51,8 @@ impl RepositorySecret {
         let file = File::open(path).map_err(unreadable)?;
         // one allocation of the final size: a growing buffer would leave copies behind
         let mut bytes = Zeroizing::new(Vec::with_capacity(LIMIT as usize + 1));
-        file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > LIMIT {
+        file.take(u64::from(LIMIT) + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() > LIMIT as usize {
             return Err(RepoError::new(
                 ErrorKind::Invalid,
                 format!("the secret file {} is longer than 64 KiB", path.display()),

@@ -161,7 +161,9 @@ impl Job<'_> {
                 });
             }
             drop(slices_in);
-            self.plan(input, parent, &slices)
+            let planned = self.plan(input, parent, &slices);
+            drop(slices); // hangs up: the workers end
+            planned
         })?;
         self.stored.proceed()
     }
@@ -196,6 +198,14 @@ impl Job<'_> {
                     add(&self.counters.known, length.div_ceil(self.chunk.bytes()));
                     self.stored.progress.advance(length, 0);
                 }
+                // the commonest piece of a large disk; the parent's chunks need not be read for it
+                _ if changed.is_none() && self.hole_until(offset, &mut extent)? >= offset + length => {
+                    let tree = self.zero_piece(length, &mut sealer)?;
+                    lock(&self.pieces)[number] = tree;
+                    add(&self.counters.hole, length);
+                    add(&self.counters.known, length.div_ceil(self.chunk.bytes()));
+                    self.stored.progress.advance(length, 0);
+                }
                 _ => {
                     let chunks = parent.as_mut().zip(tree).and_then(|(p, tree)| {
                         let theirs = PIECE_SIZE.min(p.size() - offset);
@@ -223,16 +233,6 @@ impl Job<'_> {
     ) -> Result<()> {
         let (offset, length) = (plan.offset, plan.length);
         let count = chunk_count(length, self.chunk);
-        if (!by_list || is_changed(offset, length))
-            && self.hole_until(offset, extent)? >= offset + length
-            && !by_list
-        {
-            lock(&self.pieces)[plan.number] = self.zero_piece(length, sealer)?;
-            add(&self.counters.hole, length);
-            add(&self.counters.known, count as u64);
-            self.stored.progress.advance(length, 0);
-            return Ok(());
-        }
         // A chunk of the parent stands for ours only where it had the same length.
         let parent_id = |i: usize, start: u64, length: usize| {
             let theirs = self.chunk.bytes().min(plan.parent_size.saturating_sub(start));
