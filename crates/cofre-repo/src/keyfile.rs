@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::{
     crypto::{RawKey, SealingKey, random, sha256},
@@ -117,8 +117,20 @@ pub fn open(storage: &dyn Storage, secret: &RepositorySecret) -> Result<Vec<RawK
     Ok(opened)
 }
 
-/// `None`: the key file is sound and of another password.
-fn try_open(bytes: &[u8], secret: &RepositorySecret) -> Result<Option<RawKey>> {
+/// A key file that was read and whose parameters are bearable. Nothing in it is authenticated.
+pub struct Sealed {
+    log_n: u8,
+    r: u32,
+    p: u32,
+    salt: Vec<u8>,
+    data: Vec<u8>,
+}
+
+/// Decodes a key file and checks what it asks for, before any work is done for it.
+///
+/// # Errors
+/// [`ErrorKind::Damaged`].
+pub fn parse(bytes: &[u8]) -> Result<Sealed> {
     use base64ct::{Base64, Encoding};
     let bad = |what: &str| RepoError::new(ErrorKind::Damaged, what);
     let file: KeyFile =
@@ -131,9 +143,15 @@ fn try_open(bytes: &[u8], secret: &RepositorySecret) -> Result<Option<RawKey>> {
         return Err(bad("asks for more than 512 MiB of memory or 16 passes"));
     }
     let decode = |text: &str| Base64::decode_vec(text).map_err(|e| bad("not base64").with_source(e));
-    let salt = decode(&file.salt)?;
-    let mut sealed = Zeroizing::new(decode(&file.data)?);
     let log_n = u8::try_from(file.n.trailing_zeros()).unwrap_or(u8::MAX);
-    let key = derive(secret, &salt, log_n, file.r, file.p)?;
-    key.open_in_place(&mut sealed).map(|json| RawKey::from_json(json)).transpose()
+    Ok(Sealed { log_n, r: file.r, p: file.p, salt: decode(&file.salt)?, data: decode(&file.data)? })
+}
+
+/// `None`: the key file is sound and of another password.
+fn try_open(bytes: &[u8], secret: &RepositorySecret) -> Result<Option<RawKey>> {
+    let Sealed { log_n, r, p, salt, mut data } = parse(bytes)?;
+    let key = derive(secret, &salt, log_n, r, p)?;
+    let master = key.open_in_place(&mut data).map(|json| RawKey::from_json(json)).transpose();
+    data.zeroize();
+    master
 }

@@ -185,8 +185,11 @@ impl PackBuilder {
     }
 }
 
-/// Decodes the plain bytes of a header.
-fn parse_header(header: &[u8], name: &str) -> Result<(BlobKind, Vec<PackedBlob>)> {
+/// Decodes the plain bytes of a header. `name` stands in the messages.
+///
+/// # Errors
+/// [`crate::ErrorKind::Damaged`].
+pub fn parse_header(header: &[u8], name: &str) -> Result<(BlobKind, Vec<PackedBlob>)> {
     let bad = |what: &str| RepoError::damaged(name, what);
     let mut rest = header;
     let mut blobs = Vec::with_capacity(header.len() / 37);

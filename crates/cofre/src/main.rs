@@ -1,2 +1,55 @@
-//! The command line.
-fn main() {}
+//! The command line of cofre.
+
+mod args;
+mod completions;
+mod disk;
+mod disk_spec;
+mod exit;
+mod output;
+mod progress;
+mod quantity;
+mod repo;
+mod report;
+mod signals;
+mod url;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::{Cli, Command, DiskCommand},
+    output::Done,
+    progress::Reporter,
+    report::{Report, Result},
+};
+
+/// What every command is given besides its arguments.
+pub(crate) struct Context {
+    pub(crate) progress: Reporter,
+    pub(crate) cancel: cofre_repo::Cancel,
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return output::misunderstood(&e, std::env::args_os()).into(),
+    };
+    let json = cli.global.is_json();
+    let result = signals::watch().and_then(|cancel| {
+        let progress = Reporter::start(cli.global.quiet);
+        let context = Context { progress, cancel };
+        let result = run(cli.command, &context);
+        context.progress.stop();
+        result
+    });
+    output::finish(result, json).into()
+}
+
+fn run(command: Command, context: &Context) -> Result<Done> {
+    match command {
+        Command::Repo(command) => repo::run(command, context),
+        Command::Disk(DiskCommand::Inspect(args)) => disk::inspect(&args),
+        Command::Completions(args) => completions::print(&args),
+    }
+}

@@ -137,11 +137,18 @@ impl Repository {
                 mark.store(self)?;
             }
         }
+        for source in std::mem::take(&mut plan.damaged) {
+            if repack::is_readable(self, &source)? {
+                plan.moved += source.blobs.iter().map(|b| u64::from(b.length)).sum::<u64>();
+                plan.repack.push(source);
+            } else {
+                report.packs_damaged.push(source.pack);
+            }
+        }
         report.packs_repacked = plan.repack.len() as u64;
         report.bytes_repacked = plan.moved;
         report.bytes_unused = plan.unused;
         report.bytes_used = plan.used;
-        report.packs_damaged = std::mem::take(&mut plan.keep_damaged);
         if !plan.repack.is_empty() {
             progress.begin("repack", plan.repack.iter().map(|s| s.size).sum());
             repack::run(self, &plan.repack, progress, cancel)?;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use super::usage::UsedBlobs;
 use crate::{
     id::PackId,
-    index::{Index, PackState},
+    index::{Index, PackState, table::PackInfo},
     pack::{BlobKind, PackedBlob},
 };
 
@@ -27,8 +27,9 @@ pub struct PrunePlan {
     pub repack: Vec<RepackSource>,
     /// Packs that a mark names and a point needs after all.
     pub rescue: HashSet<PackId>,
-    /// Damaged packs that hold the only copy of something a point needs: they stay.
-    pub keep_damaged: Vec<PackId>,
+    /// Damaged packs that hold the only copy of something a point needs. They go when all of it can be
+    /// moved, and stay otherwise: part of the pack may come back from a copy.
+    pub damaged: Vec<RepackSource>,
     /// Bytes that will be free.
     pub freed: u64,
     /// Bytes of needed blobs that are moved.
@@ -55,9 +56,12 @@ pub struct RepackSource {
 #[derive(Default)]
 struct Usage {
     used: u64,
-    /// Needed blobs that have no sound copy elsewhere.
-    only_copies: u64,
     blobs: Vec<PackedBlob>,
+}
+
+fn source(pack: &PackInfo, mut usage: Usage) -> RepackSource {
+    usage.blobs.sort_unstable_by_key(|b| b.offset);
+    RepackSource { pack: pack.id, kind: pack.kind, size: pack.size, blobs: usage.blobs }
 }
 
 pub(crate) fn plan(index: &Index, used: &UsedBlobs) -> PrunePlan {
@@ -78,7 +82,6 @@ pub(crate) fn plan(index: &Index, used: &UsedBlobs) -> PrunePlan {
         {
             let usage = &mut usage[best.pack as usize];
             usage.used += u64::from(best.blob.length);
-            usage.only_copies += 1;
             usage.blobs.push(best.blob);
         }
         position += copies.len();
@@ -98,20 +101,18 @@ pub(crate) fn plan(index: &Index, used: &UsedBlobs) -> PrunePlan {
                 plan.remove.push(pack.id);
             }
             PackState::Sound => candidates.push((pack, usage)),
-            _ if usage.only_copies == 0 => plan.remove.push(pack.id),
-            _ => plan.keep_damaged.push(pack.id),
+            _ if usage.used == 0 => plan.remove.push(pack.id),
+            _ => plan.damaged.push(source(pack, usage)),
         }
     }
     choose_repacks(&mut plan, candidates);
     plan
 }
 
-fn choose_repacks(plan: &mut PrunePlan, mut candidates: Vec<(&crate::index::table::PackInfo, Usage)>) {
-    let waste =
-        |(pack, usage): &(&crate::index::table::PackInfo, Usage)| pack.size.saturating_sub(usage.used);
+fn choose_repacks(plan: &mut PrunePlan, mut candidates: Vec<(&PackInfo, Usage)>) {
+    let waste = |(pack, usage): &(&PackInfo, Usage)| pack.size.saturating_sub(usage.used);
     plan.unused = candidates.iter().map(waste).sum();
-    let small =
-        |kind, (pack, _): &&(&crate::index::table::PackInfo, Usage)| pack.kind == kind && pack.size < SMALL;
+    let small = |kind, (pack, _): &&(&PackInfo, Usage)| pack.kind == kind && pack.size < SMALL;
     let merge_data = candidates.iter().filter(|c| small(BlobKind::Data, c)).count() >= SMALL_COUNT;
     let merge_trees = candidates.iter().filter(|c| small(BlobKind::Tree, c)).count() >= SMALL_COUNT;
     // the emptiest first: most space for the least work
@@ -121,7 +122,7 @@ fn choose_repacks(plan: &mut PrunePlan, mut candidates: Vec<(&crate::index::tabl
     });
     for candidate in candidates {
         let waste = waste(&candidate);
-        let (pack, mut usage) = candidate;
+        let (pack, usage) = candidate;
         let is_small =
             pack.size < SMALL && if pack.kind == BlobKind::Data { merge_data } else { merge_trees };
         let too_much_waste = plan.unused > plan.used / 20;
@@ -132,13 +133,7 @@ fn choose_repacks(plan: &mut PrunePlan, mut candidates: Vec<(&crate::index::tabl
             plan.unused -= waste;
             plan.freed += waste;
             plan.moved += usage.used;
-            usage.blobs.sort_unstable_by_key(|b| b.offset);
-            plan.repack.push(RepackSource {
-                pack: pack.id,
-                kind: pack.kind,
-                size: pack.size,
-                blobs: usage.blobs,
-            });
+            plan.repack.push(source(pack, usage));
         }
     }
 }

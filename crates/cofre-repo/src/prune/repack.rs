@@ -51,6 +51,15 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// Whether every blob of a damaged pack that is needed can still be moved out of it.
+pub(crate) fn is_readable(repository: &Repository, source: &RepackSource) -> Result<bool> {
+    match copy(repository, source, &mut |_, _| Ok(())) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::Damaged => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 type Append<'a> = dyn FnMut(&[u8], &[(crate::BlobId, u32, u32)]) -> Result<()> + 'a;
 
 fn copy(repository: &Repository, source: &RepackSource, append: &mut Append<'_>) -> Result<()> {

@@ -1,0 +1,334 @@
+//! The commands and their options: names, help and parsing in one place.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use cofre_disk::ImageFormat;
+use cofre_repo::{config::ChunkSize, repository::PointSelector};
+use jiff::SignedDuration;
+
+use crate::{
+    disk_spec::{ChangedSpec, DiskSpec},
+    quantity::{parse_chunk_size, parse_duration},
+    url::Location,
+};
+
+const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 finished with warnings, 10 no repository, \
+11 locked, 12 wrong secret, 20 damage found, 21 refused by a rule, 130 interrupted";
+
+/// Backup of virtual machines with encrypted disks.
+#[derive(Debug, Parser)]
+#[command(name = "cofre", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// How results are written to standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "human", global = true)]
+    output: OutputFormat,
+    /// The same as `--output json`: one JSON object on standard output
+    #[arg(long, global = true)]
+    json: bool,
+    /// No progress on standard error; warnings and errors stay
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+impl Global {
+    pub(crate) fn is_json(&self) -> bool {
+        self.json || self.output == OutputFormat::Json
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    /// Tables and sentences
+    Human,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Works on a repository, with no server and no other state
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Looks at disk images
+    #[command(subcommand)]
+    Disk(DiskCommand),
+    /// Prints a completion script for a shell
+    #[command(after_help = "Example:\n  cofre completions bash > /etc/bash_completion.d/cofre")]
+    Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RepoCommand {
+    /// Makes a repository
+    #[command(after_help = INIT)]
+    Init(InitArgs),
+    /// Backs up disks: makes a recovery point
+    #[command(after_help = INGEST)]
+    Ingest(IngestArgs),
+    /// Lists the recovery points
+    #[command(after_help = POINTS)]
+    Points(PointsArgs),
+    /// Brings a disk back
+    #[command(after_help = RESTORE)]
+    Restore(RestoreArgs),
+    /// Checks that every recovery point is whole
+    #[command(after_help = CHECK)]
+    Check(CheckArgs),
+    /// Deletes recovery points; `prune` frees their space
+    #[command(after_help = FORGET)]
+    Forget(ForgetArgs),
+    /// Frees the space of what no recovery point needs
+    #[command(after_help = PRUNE)]
+    Prune(PruneArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DiskCommand {
+    /// Says how a disk is encrypted; needs no key
+    #[command(after_help = INSPECT)]
+    Inspect(InspectArgs),
+}
+
+/// Where the repository is and what opens it.
+#[derive(Debug, Args)]
+pub(crate) struct RepoArgs {
+    /// The repository: a directory, or `file:///…`
+    #[arg(value_name = "URL")]
+    pub(crate) url: Location,
+    /// File with the repository's secret; white space around it does not count
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secret_file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// Size of chunks: a power of two from 16K to 4M
+    #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = parse_chunk_size)]
+    pub(crate) chunk_size: ChunkSize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// Name of the virtual machine
+    #[arg(long, value_name = "VM")]
+    pub(crate) name: String,
+    /// A disk and its image; the format is raw, or qcow2 for a path that ends in `.qcow2`
+    #[arg(long = "disk", value_name = "NAME=PATH[,format=raw|qcow2|vhd]", required = true)]
+    pub(crate) disks: Vec<DiskSpec>,
+    /// The point to compare with: `latest` of this machine, `none`, or a point
+    #[arg(long, value_name = "latest|none|POINT", default_value = "latest", value_parser = parse_parent)]
+    pub(crate) parent: Parent,
+    /// The ranges of a disk that changed since the parent, as JSON: only those are read
+    #[arg(long = "changed", value_name = "NAME=FILE")]
+    pub(crate) changed: Vec<ChangedSpec>,
+    /// A tag of the point's; may be given several times
+    #[arg(long = "tag", value_name = "TEXT")]
+    pub(crate) tags: Vec<String>,
+}
+
+/// The point a backup is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Parent {
+    Latest,
+    None,
+    Point(PointSelector),
+}
+
+fn parse_parent(text: &str) -> Result<Parent, String> {
+    match text {
+        "latest" => Ok(Parent::Latest),
+        "none" => Ok(Parent::None),
+        point => parse_point(point).map(Parent::Point),
+    }
+}
+
+fn parse_point(text: &str) -> Result<PointSelector, String> {
+    text.parse().map_err(|e: cofre_repo::RepoError| format!("{e}. {}", e.recommendation()))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PointsArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// Only those of this virtual machine
+    #[arg(long, value_name = "VM")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestoreArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// The point: `latest`, `tag:TEXT`, an id or its first 8 hex digits or more
+    #[arg(value_name = "POINT", value_parser = parse_point)]
+    pub(crate) point: PointSelector,
+    /// Name of the virtual machine, where several share the repository
+    #[arg(long, value_name = "VM")]
+    pub(crate) name: Option<String>,
+    /// Name of the disk
+    #[arg(long, value_name = "NAME")]
+    pub(crate) disk: String,
+    /// The file to write; it is called PATH.partial until all of it is verified
+    #[arg(long, value_name = "PATH")]
+    pub(crate) to: PathBuf,
+    /// Format of the file
+    #[arg(long, value_enum, default_value = "raw")]
+    pub(crate) format: RestoreFormat,
+    /// Replace an existing file
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RestoreFormat {
+    /// The bytes of the disk and nothing else
+    Raw,
+    /// Fixed VHD, as Azure takes it: the bytes of the disk and a footer
+    Vhd,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// Decrypt and verify every chunk as well
+    #[arg(long)]
+    pub(crate) read_data: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// The points: `latest`, `tag:TEXT` (which must fit one point), ids or their first 8 hex digits
+    #[arg(value_name = "POINT", required = true, value_parser = parse_point)]
+    pub(crate) points: Vec<PointSelector>,
+    /// Name of the virtual machine, where several share the repository
+    #[arg(long, value_name = "VM")]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// How long packs wait after they were marked: 0s, 90m, 24h, 7d …
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration)]
+    pub(crate) grace: SignedDuration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The image, or a detached header
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// Format of the image: raw, qcow2 or vhd [default: raw, or qcow2 for a path that ends in `.qcow2`]
+    #[arg(long)]
+    pub(crate) format: Option<ImageFormat>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+const INIT: &str = "Examples:
+  openssl rand -hex 32 > secret    # keep a copy elsewhere: without it nothing can be restored
+  cofre repo init /srv/backup --secret-file secret";
+
+const INGEST: &str = "The format of an image is never guessed from its bytes, which the guest can write.
+
+Exit code 3: the point is made, and something was printed as `warning:` (damage in the repository, a
+point that cannot be read) that deserves attention.
+
+Examples:
+  cofre repo ingest /srv/backup --secret-file secret --name web1 --disk os=/vm/web1.qcow2 --disk data=/dev/vg/web1
+  cofre repo ingest /srv/backup --secret-file secret --name web1 --disk os=web1.raw --changed os=dirty.json
+  with dirty.json: [{\"start\": 1048576, \"length\": 65536}]";
+
+const POINTS: &str = "Exit code 3: the list is there, but some points cannot be read.
+
+Example:
+  cofre repo points /srv/backup --secret-file secret --json | jq -r '.points[-1].id'";
+
+const RESTORE: &str = "Every byte is verified. The file is readable by its owner only.
+
+Examples:
+  cofre repo restore /srv/backup --secret-file secret latest --disk os --to os.raw
+  cofre repo restore /srv/backup --secret-file secret tag:before-upgrade --name web1 --disk os --to os.vhd --format vhd";
+
+const CHECK: &str =
+    "Without --read-data the structure and every pack's digest are checked. Exit code 20: damage was found.
+
+Example:
+  cofre repo check /srv/backup --secret-file secret --read-data";
+
+const FORGET: &str = "Either all of the points are deleted or none.
+
+Example:
+  cofre repo forget /srv/backup --secret-file secret 3f2a91c07d5b tag:before-upgrade";
+
+const PRUNE: &str =
+    "Prune first marks what no point needs, then deletes what was marked at least --grace ago, when nobody
+works who may still need it. Packs that wait are no failure: the next prune deletes them.
+
+Example:
+  cofre repo prune /srv/backup --secret-file secret --grace 7d";
+
+const INSPECT: &str = "Example:
+  cofre disk inspect /vm/web1.raw";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound_and_the_guide_names_them() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        let guide = include_str!("../../../docs/cli.md");
+        for noun in command.get_subcommands() {
+            for verb in noun.get_subcommands() {
+                let heading = format!("cofre {} {}", noun.get_name(), verb.get_name());
+                assert!(guide.contains(&heading), "docs/cli.md lacks {heading}");
+                for option in verb.get_arguments().filter_map(clap::Arg::get_long).filter(|o| *o != "help") {
+                    assert!(guide.contains(&format!("--{option}")), "docs/cli.md lacks --{option}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_place_comes_first_then_the_points() {
+        let cli = Cli::try_parse_from(
+            "cofre repo forget /r 0123abcd latest tag:a=b --secret-file s --json".split(' '),
+        )
+        .unwrap();
+        assert!(cli.global.is_json());
+        let Command::Repo(RepoCommand::Forget(args)) = cli.command else { panic!("forget") };
+        assert_eq!(
+            args.points,
+            [PointSelector::Id("0123abcd".into()), PointSelector::Latest, PointSelector::Tag("a=b".into())]
+        );
+        assert!(Cli::try_parse_from("cofre repo forget /r --secret-file s".split(' ')).is_err());
+        assert!(Cli::try_parse_from("cofre repo forget /r 0123 --secret-file s".split(' ')).is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! `cofre disk inspect`.
+
+use std::io;
+
+use cofre_disk::{BlockSource, ErrorKind as DiskKind, ImageFormat, open_source};
+use cofre_fde::{
+    ErrorKind, Inspection, ReadAt, inspect as inspect_source,
+    luks::{Kdf, Keyslot, LuksInfo, SlotState},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::{
+    args::InspectArgs,
+    exit::Exit,
+    output::Done,
+    quantity,
+    report::{Report, Result},
+};
+
+/// A disk as a source of headers.
+struct Disk(Box<dyn BlockSource>);
+
+impl ReadAt for Disk {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buffer, offset).map_err(|e| match e.kind() {
+            DiskKind::Invalid | DiskKind::Changed => io::Error::new(io::ErrorKind::UnexpectedEof, e),
+            _ => io::Error::other(e),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    path: String,
+    encrypted: bool,
+    #[serde(flatten)]
+    inspection: &'a Inspection,
+}
+
+pub(crate) fn inspect(args: &InspectArgs) -> Result<Done> {
+    let format = args.format.unwrap_or_else(|| ImageFormat::from_suffix(&args.path));
+    let source = open_source(&args.path, format).map_err(|e| {
+        let missing = e.kind() == DiskKind::NotFound;
+        let report = Report { message: "the disk cannot be inspected".to_owned(), ..Report::source(e) };
+        if missing { report.recommend("Check the path.") } else { report }
+    })?;
+    let path = args.path.display().to_string();
+    match inspect_source(&Disk(source)) {
+        Ok(inspection) => {
+            let text = match &inspection {
+                Inspection::Luks(luks) => describe(luks),
+                other => format!("{other:?}\n"),
+            };
+            Done::new(&Answer { path, encrypted: true, inspection: &inspection }, text, Exit::Ok)
+        }
+        Err(e) if e.kind() == ErrorKind::NotEncrypted => {
+            let text = format!("{path} is not encrypted, as far as its first bytes tell.\n");
+            Done::new(&json!({"path": path, "encrypted": false, "reason": e.to_string()}), text, Exit::Ok)
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn describe(luks: &LuksInfo) -> String {
+    let mut rows = vec![("format", format!("LUKS{}", luks.version)), ("uuid", luks.uuid.clone())];
+    rows.extend(luks.label.iter().filter(|l| !l.is_empty()).map(|label| ("label", label.clone())));
+    let key = luks.key_bits.map(|bits| format!(", {bits}-bit key")).unwrap_or_default();
+    rows.push(("cipher", format!("{}{key}, {}-byte sectors", luks.cipher, luks.sector_size)));
+    rows.push(("data", data(luks)));
+    rows.push(("headerSha256", luks.header_sha256.clone()));
+    let none = || "none: the header binds no key to the data".to_owned();
+    rows.push(("volumeKeyDigest", luks.volume_key_digest.clone().unwrap_or_else(none)));
+    rows.extend(luks.opaque.iter().map(|why| ("opaque", format!("kept as it is, byte for byte: {why}"))));
+    let mut text = String::new();
+    for (name, value) in rows {
+        text.push_str(&format!("{name:16} {value}\n"));
+    }
+    if luks.keyslots.is_empty() {
+        text.push_str("keyslots         none\n");
+    }
+    for slot in &luks.keyslots {
+        text.push_str(&format!("keyslot {:<8} {}\n", slot.number, keyslot(slot)));
+    }
+    text
+}
+
+fn data(luks: &LuksInfo) -> String {
+    match luks.data_offset {
+        0 => "elsewhere: this is a detached header".to_owned(),
+        offset => format!("from byte {offset} on ({})", quantity::bytes(offset)),
+    }
+}
+
+fn keyslot(slot: &Keyslot) -> String {
+    let kdf = match &slot.kdf {
+        Some(Kdf::Pbkdf2 { hash, iterations }) => format!("pbkdf2 {hash}, {iterations} iterations"),
+        Some(Kdf::Argon2i(cost)) => format!("argon2i, {} passes, {} KiB", cost.passes, cost.memory_kib),
+        Some(Kdf::Argon2id(cost)) => format!("argon2id, {} passes, {} KiB", cost.passes, cost.memory_kib),
+        _ => "key derivation unknown".to_owned(),
+    };
+    let state = match &slot.state {
+        SlotState::Active => "active".to_owned(),
+        SlotState::Unbound => "unbound: does not open the disk".to_owned(),
+        SlotState::Unsupported(why) => format!("not supported: {why}"),
+    };
+    format!("{state}; {kdf}")
+}
