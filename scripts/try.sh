@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job, once, on a disk made for it: build, back up, change the disk, back up again, check,
-# restore both points, compare every byte. Needs Rust, a C compiler and about 1 GiB of disk; no root.
+# restore both points, compare every byte. Needs Rust, a C compiler and about 1.2 GiB below TMPDIR; no root.
 # Everything but the build lies in a temporary directory that is deleted at the end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
