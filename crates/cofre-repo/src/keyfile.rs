@@ -13,7 +13,7 @@ use crate::{
     error::{ErrorKind, RepoError, Result},
     id::KeyId,
     secret::RepositorySecret,
-    storage::{Kind, Storage},
+    storage::{Kind, Object, Storage},
 };
 
 /// log2 of scrypt's N.
@@ -86,7 +86,7 @@ pub fn create(
 ///
 /// # Errors
 /// [`ErrorKind::WrongSecret`] when there is none, [`ErrorKind::Damaged`] when no key file is usable.
-pub fn open(storage: &dyn Storage, secret: &RepositorySecret) -> Result<Vec<RawKey>> {
+pub fn open(storage: &dyn Storage, secret: &RepositorySecret) -> Result<Vec<(Object, RawKey)>> {
     let files = storage.list(Kind::Key)?;
     if files.is_empty() {
         return Err(RepoError::damaged("keys/", "there is no key file").recommend(
@@ -98,7 +98,7 @@ pub fn open(storage: &dyn Storage, secret: &RepositorySecret) -> Result<Vec<RawK
     for (object, _) in files.iter().take(MAX_KEYS) {
         let Some(bytes) = storage.read(object, MAX_LENGTH)? else { continue };
         match try_open(&bytes, secret) {
-            Ok(Some(master)) => opened.push(master),
+            Ok(Some(master)) => opened.push((object.clone(), master)),
             Ok(None) => {}
             Err(e) => {
                 unusable = Some(RepoError::damaged(&object.to_string(), "is not usable").with_source(e))

@@ -25,7 +25,7 @@ pub const MAX_BLOBS: usize = 400_000;
 const MAX_HEADER: u32 = 16 * 1024 * 1024;
 
 /// The kind of a blob. A pack holds one kind only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BlobKind {
     /// A chunk of a disk, or a file.

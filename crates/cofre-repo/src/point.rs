@@ -249,6 +249,9 @@ impl DiskDocument {
         if disk.regions != whole {
             return Err(unsupported("disk.json has regions that this program cannot restore".to_owned()));
         }
+        if disk.mapping.is_some() || disk.sealed_volume_key.is_some() || disk.dedup_domain.is_some() {
+            return Err(unsupported("disk.json uses a mapping that this program cannot restore".to_owned()));
+        }
         if disk.size == 0 || disk.size > MAX_DISK_SIZE {
             return damaged("has an impossible size");
         }

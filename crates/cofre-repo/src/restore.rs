@@ -25,7 +25,7 @@ use crate::{
     index::{Index, Location},
     lease::Purpose,
     lock::Access,
-    pack,
+    pack::{self, BlobKind},
     point::{DiskDigest, DiskDocument, offset_name},
     progress::Progress,
     repository::{BlobReader, Point, PointSelector, Repository, Session, open_disk},
@@ -247,7 +247,10 @@ impl RestorePlan<'_> {
     }
 
     fn want(&self, id: BlobId, target: u64, length: u64) -> Result<Wanted> {
-        let location = self.index.find(id).or_else(|| self.index.find_all(id).into_iter().next());
+        let location = self
+            .index
+            .find(BlobKind::Data, id)
+            .or_else(|| self.index.find_all(BlobKind::Data, id).into_iter().next());
         let location = location
             .ok_or_else(|| self.damaged(format!("the chunk at byte {target} ({}) is lost", id.short())))?;
         let length = u32::try_from(length).unwrap_or(u32::MAX); // at most 4 MiB
@@ -321,7 +324,7 @@ impl Worker<'_> {
                 let plain = match opened {
                     Some(plain) => plain,
                     // this copy is bad; another one may do
-                    None => reader.read(blob.id).map_err(|e| {
+                    None => reader.read(BlobKind::Data, blob.id).map_err(|e| {
                         self.plan
                             .damaged(format!("the chunk at byte {} is lost", same[0].target))
                             .with_source(e)

@@ -9,16 +9,19 @@ use std::{
 
 use cofre_disk::{BlockSource, DiskError, Extent, memory::MemorySource};
 use cofre_repo::{
-    Cancel, ErrorKind, Repository, RepositorySecret, Result,
+    BlobId, Cancel, ErrorKind, Repository, RepositorySecret, Result,
     clock::Clock,
     config::ChunkSize,
+    crypto::sha256,
     ingest::{DiskInput, IngestReport, IngestRequest, ParentChoice},
     lease::Purpose,
     lock::Access,
+    pack::BlobKind,
     point::Consistency,
     progress::Silent,
     repository::{PointSelector, Session},
     storage::{Kind, local::LocalStorage},
+    tree::TreeBuilder,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -242,4 +245,66 @@ fn packs_of_an_interrupted_backup_are_adopted() {
     assert!(again.repository_bytes_added < first.repository_bytes_added / 10);
     let report = repository.check(true, &Silent, &Cancel::new()).unwrap();
     assert_eq!((report.findings.len(), report.warnings.len()), (0, 0), "{report:?}");
+}
+
+#[test]
+fn a_chunk_with_the_bytes_of_a_tree_is_a_blob_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let repository = init(directory.path(), &Hands::new());
+    // the piece tree of this disk, as a guest that guesses it could write it
+    let mut tree = TreeBuilder::default();
+    tree.file("data", 1000, &[BlobId(sha256(&[7; 1000]))]).unwrap();
+    let tree = tree.finish();
+    let evil = ingest(&repository, "evil", memory(tree.clone())).unwrap();
+    assert_eq!(evil.disks[0].chunks_new, 1);
+    ingest(&repository, "vm", memory(vec![7; 1000])).unwrap();
+    ingest(&repository, "late", memory(tree)).unwrap();
+    let index = repository.load_index().unwrap();
+    let both: Vec<_> =
+        index.iter().filter(|l| l.blob.plain_length() < 1000).map(|l| index.pack(&l).kind).collect();
+    assert!(both.contains(&BlobKind::Data) && both.contains(&BlobKind::Tree));
+    repository.prune(SignedDuration::ZERO, &Silent, &Cancel::new()).unwrap();
+    assert_eq!(repository.check(true, &Silent, &Cancel::new()).unwrap().findings, []);
+    let (points, _) = repository.points(&repository.load_index().unwrap()).unwrap();
+    assert_eq!(points.len(), 3);
+}
+
+#[test]
+fn two_inits_at_once_leave_one_repository_that_opens() {
+    for _ in 0..20 {
+        let directory = tempfile::tempdir().unwrap();
+        let secret = RepositorySecret::new(b"x").unwrap();
+        let outcomes: Vec<_> = std::thread::scope(|scope| {
+            let inits = [0, 1].map(|_| {
+                scope.spawn(|| {
+                    let storage = Arc::new(LocalStorage::new(directory.path()).unwrap());
+                    Repository::init(storage, &secret, ChunkSize::DEFAULT).map(drop)
+                })
+            });
+            inits.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert_eq!(outcomes.iter().filter(|o| o.is_ok()).count(), 1, "{outcomes:?}");
+        let storage = Arc::new(LocalStorage::new(directory.path()).unwrap());
+        let repository = Repository::open(storage, &secret).unwrap();
+        assert_eq!(repository.storage().list(Kind::Key).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_point_that_cannot_be_read_can_be_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let repository = init(directory.path(), &Hands::new());
+    let point = ingest(&repository, "vm", memory(noise())).unwrap();
+    for (object, _) in repository.storage().list(Kind::Pack).unwrap() {
+        std::fs::remove_file(directory.path().join(object.to_string())).unwrap();
+    }
+    let (points, unreadable) = repository.points(&repository.load_index().unwrap()).unwrap();
+    assert!(points.is_empty() && unreadable[0].point == Some(point.point));
+    let error = repository.prune(SignedDuration::ZERO, &Silent, &Cancel::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Damaged);
+    let gone = repository.forget(&[PointSelector::Id(point.point.short())], None).unwrap();
+    assert_eq!(gone, [point.point]);
+    repository.prune(SignedDuration::ZERO, &Silent, &Cancel::new()).unwrap();
+    let report = repository.check(true, &Silent, &Cancel::new()).unwrap();
+    assert_eq!((report.findings.len(), report.packs), (0, 0));
 }

@@ -8,6 +8,7 @@ use crate::{
     error::{ErrorKind, RepoError, Result},
     id::{BlobId, SnapshotId},
     index::Index,
+    pack::BlobKind,
     point::DiskDigest,
     repository::{BlobReader, Point, Repository, open_disk},
     snapshot,
@@ -56,7 +57,7 @@ pub(super) fn check(
         walker.check_point(point, report)?;
     }
     // snapshots that restic or rustic made are walked too
-    for id in snapshot::list(repository.storage())? {
+    for &id in index.snapshots() {
         cancel.check()?;
         if points.iter().any(|p| p.snapshot == id) || unreadable.iter().any(|p| p.snapshot == id) {
             continue;
@@ -80,8 +81,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Walker<'_> {
-    fn is_lost(&self, id: BlobId) -> bool {
-        let copies = self.index.find_all(id);
+    fn is_lost(&self, kind: BlobKind, id: BlobId) -> bool {
+        let copies = self.index.find_all(kind, id);
         copies.is_empty() || copies.iter().all(|c| self.lost.contains(&(self.index.pack(c).id, id)))
     }
 
@@ -97,7 +98,7 @@ impl Walker<'_> {
                 // depth is bounded by the length of a path that no tree of ours exceeds
                 for node in content.nodes {
                     for blob in node.content.into_iter().flatten() {
-                        loss.blobs += u64::from(self.is_lost(blob));
+                        loss.blobs += u64::from(self.is_lost(BlobKind::Data, blob));
                     }
                     if let Some(subtree) = node.subtree {
                         loss.blobs += self.walk(subtree)?.blobs;

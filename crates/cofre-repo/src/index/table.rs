@@ -9,9 +9,10 @@ use std::collections::{HashMap, HashSet};
 use crate::{
     crypto::SealingKey,
     error::{ErrorKind, RepoError, Result},
-    id::{BlobId, IndexId, PackId},
+    id::{BlobId, IndexId, PackId, SnapshotId},
     index::file::{self, IndexPack},
     pack::{BlobKind, PackedBlob, expected_size},
+    snapshot,
     storage::{Kind, Storage},
     tree,
 };
@@ -79,6 +80,8 @@ pub struct Index {
     unreadable: Vec<(IndexId, RepoError)>,
     /// Packs that no index names, with their lengths.
     orphans: Vec<(PackId, u64)>,
+    /// The snapshots that were there before anything else was read.
+    snapshots: Vec<SnapshotId>,
 }
 
 impl Index {
@@ -88,9 +91,18 @@ impl Index {
     /// # Errors
     /// [`ErrorKind::Storage`].
     pub fn load(storage: &dyn Storage, key: &SealingKey) -> Result<Self> {
-        // Indexes are listed before packs: a pack is durable before its index is, so every index seen
-        // here finds its packs unless they are lost.
-        let mut index = Self::default();
+        loop {
+            if let Some(index) = Self::try_load(storage, key)? {
+                return Ok(index);
+            }
+        }
+    }
+
+    /// `None`: index files were merged meanwhile, and some were gone before they could be read.
+    fn try_load(storage: &dyn Storage, key: &SealingKey) -> Result<Option<Self>> {
+        // The opposite of the order of writes: a snapshot that is seen finds its indexes, and an index
+        // its packs, unless they are lost.
+        let mut index = Self { snapshots: snapshot::list(storage)?, ..Self::default() };
         let mut seen = HashMap::new();
         for id in file::list(storage)? {
             match file::load(storage, key, id) {
@@ -100,15 +112,25 @@ impl Index {
                         index.add(pack, id, &mut seen)?;
                     }
                 }
-                Ok(None) => {} // merged away since it was listed
+                Ok(None) => return Ok(None),
                 Err(e) if e.kind() == ErrorKind::Damaged => index.unreadable.push((id, e)),
                 Err(e) => return Err(e),
             }
         }
         index.entries.shrink_to_fit();
-        index.entries.sort_unstable_by(|a, b| a.id.cmp(&b.id).then(a.pack.cmp(&b.pack)));
+        index.sort();
         index.compare_with_packs(storage, &seen)?;
-        Ok(index)
+        Ok(Some(index))
+    }
+
+    /// Sorts by id, kind and pack: a chunk and a tree can have the same bytes, and so the same id, and
+    /// are two blobs all the same.
+    fn sort(&mut self) {
+        let packs = &self.packs;
+        let kind = |e: &Entry| packs[e.pack as usize].kind;
+        self.entries.sort_unstable_by(|a, b| {
+            a.id.cmp(&b.id).then_with(|| kind(a).cmp(&kind(b))).then_with(|| a.pack.cmp(&b.pack))
+        });
     }
 
     fn add(&mut self, pack: IndexPack, index: IndexId, seen: &mut HashMap<PackId, u32>) -> Result<()> {
@@ -185,13 +207,23 @@ impl Index {
         }
         self.orphans.retain(|(id, _)| !adopted.contains(id));
         self.files.push(index);
-        self.entries.sort_unstable_by(|a, b| a.id.cmp(&b.id).then(a.pack.cmp(&b.pack)));
+        self.sort();
         Ok(())
     }
 
-    fn range(&self, id: BlobId) -> &[Entry] {
-        let start = self.entries.partition_point(|e| e.id < id);
-        let length = self.entries[start..].iter().take_while(|e| e.id == id).count();
+    /// Where the entries of a blob begin, or would begin.
+    fn start(&self, kind: BlobKind, id: BlobId) -> usize {
+        self.entries.partition_point(|e| (e.id, self.kind(e)) < (id, kind))
+    }
+
+    fn kind(&self, entry: &Entry) -> BlobKind {
+        self.packs[entry.pack as usize].kind
+    }
+
+    fn range(&self, kind: BlobKind, id: BlobId) -> &[Entry] {
+        let start = self.start(kind, id);
+        let same = |e: &&Entry| e.id == id && self.kind(e) == kind;
+        let length = self.entries[start..].iter().take_while(same).count();
         &self.entries[start..start + length]
     }
 
@@ -209,15 +241,16 @@ impl Index {
 
     /// A sound copy of a blob.
     #[must_use]
-    pub fn find(&self, id: BlobId) -> Option<Location> {
-        let entry = self.range(id).iter().find(|e| self.packs[e.pack as usize].state == PackState::Sound)?;
+    pub fn find(&self, kind: BlobKind, id: BlobId) -> Option<Location> {
+        let entry =
+            self.range(kind, id).iter().find(|e| self.packs[e.pack as usize].state == PackState::Sound)?;
         Some(self.location(entry))
     }
 
     /// Every copy of a blob that might be read: sound ones first, then those in packs that are marked,
     /// truncated or damaged (a pack's damage rarely hits all of its blobs).
     #[must_use]
-    pub fn find_all(&self, id: BlobId) -> Vec<Location> {
+    pub fn find_all(&self, kind: BlobKind, id: BlobId) -> Vec<Location> {
         let rank = |e: &&Entry| match self.packs[e.pack as usize].state {
             PackState::Sound => 0,
             PackState::Marked => 1,
@@ -225,16 +258,26 @@ impl Index {
             PackState::Truncated => 3,
             PackState::Missing => 4,
         };
-        let mut found: Vec<_> = self.range(id).iter().filter(|e| rank(e) < 4).collect();
+        let mut found: Vec<_> = self.range(kind, id).iter().filter(|e| rank(e) < 4).collect();
         found.sort_by_key(rank);
         found.into_iter().map(|e| self.location(e)).collect()
     }
 
     /// The number of the first entry of a blob: what sets of blobs are indexed by.
     #[must_use]
-    pub fn position(&self, id: BlobId) -> Option<usize> {
-        let start = self.entries.partition_point(|e| e.id < id);
-        self.entries.get(start).is_some_and(|e| e.id == id).then_some(start)
+    pub fn position(&self, kind: BlobKind, id: BlobId) -> Option<usize> {
+        let start = self.start(kind, id);
+        self.entries.get(start).is_some_and(|e| e.id == id && self.kind(e) == kind).then_some(start)
+    }
+
+    /// All copies of every blob, one slice a blob, with the [`position`](Self::position) of each.
+    pub(crate) fn copies(&self) -> impl Iterator<Item = (usize, Vec<Location>)> + '_ {
+        let mut position = 0;
+        self.entries.chunk_by(|a, b| a.id == b.id && self.kind(a) == self.kind(b)).map(move |same| {
+            let at = position;
+            position += same.len();
+            (at, same.iter().map(|e| self.location(e)).collect())
+        })
     }
 
     /// How many entries there are.
@@ -247,6 +290,12 @@ impl Index {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// The snapshots there were before the indexes were read: all that these indexes are complete for.
+    #[must_use]
+    pub fn snapshots(&self) -> &[SnapshotId] {
+        &self.snapshots
     }
 
     /// All packs that indexes name.

@@ -247,7 +247,9 @@ impl Job<'_> {
             let length = self.chunk_length(start);
             let theirs = parent_id(i, start, length);
             let clean = theirs.filter(|&id| {
-                by_list && !is_changed(start, length as u64) && (!self.stored.damaged || self.stored.has(id))
+                by_list
+                    && !is_changed(start, length as u64)
+                    && (!self.stored.damaged || self.stored.has(BlobKind::Data, id))
             });
             if let Some(id) = clean {
                 ids[i] = id;

@@ -22,7 +22,7 @@ use jiff::Timestamp;
 
 use crate::{
     cancel::Cancel,
-    crypto::random,
+    crypto::{Sha256, random},
     error::{ErrorKind, RepoError, Result},
     failpoint,
     id::{BlobId, PointId, SnapshotId},
@@ -300,11 +300,18 @@ impl Repository {
 
     fn verify_orphan(&self, id: crate::PackId, size: u64) -> Result<IndexPack> {
         let object = Object::from(id);
-        let bytes = self.storage().read(&object, pack::MAX_SIZE)?.unwrap_or_default();
-        if crate::crypto::sha256(&bytes) != id.0 {
+        let mut digest = Sha256::default();
+        let mut run = vec![0; 1024 * 1024];
+        let mut at = 0;
+        while at < size {
+            let length = run.len().min(usize::try_from(size - at).unwrap_or(usize::MAX));
+            self.storage().read_range(&object, at, &mut run[..length])?;
+            digest.update(&run[..length]);
+            at += length as u64;
+        }
+        if digest.finish() != id.0 {
             return Err(RepoError::damaged(&object.to_string(), "its bytes do not match its name"));
         }
-        drop(bytes);
         let (kind, blobs) = pack::read_header(self.storage(), self.key(), id, size)?;
         Ok(IndexPack::new(id, kind, &blobs))
     }

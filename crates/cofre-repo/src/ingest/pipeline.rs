@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::sealer::{Batch, Sealer};
 use crate::{
@@ -70,7 +70,7 @@ pub(crate) struct Stored<'a> {
     pub(crate) failure: &'a Failure,
     /// Whether the parent's chunks must be looked up before they are taken for stored.
     pub(crate) damaged: bool,
-    pending: Vec<Mutex<HashSet<BlobId>>>,
+    pending: Vec<Mutex<HashSet<(BlobKind, BlobId)>>>,
     reused: &'a [AtomicBool],
     data: Sender<Batch>,
     trees: Sender<Batch>,
@@ -79,17 +79,17 @@ pub(crate) struct Stored<'a> {
 
 impl<'a> Stored<'a> {
     /// Whether the caller has to store this blob: nobody has it, and nobody else is at it.
-    pub(crate) fn claim(&self, id: BlobId) -> bool {
-        if self.has(id) {
+    pub(crate) fn claim(&self, kind: BlobKind, id: BlobId) -> bool {
+        if self.has(kind, id) {
             return false;
         }
         let shard = &self.pending[usize::from(id.0[0]) % SHARDS];
-        shard.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+        shard.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, id))
     }
 
     /// Whether the repository has a sound copy of this blob; notes the pack it is in.
-    pub(crate) fn has(&self, id: BlobId) -> bool {
-        match self.index.find(id) {
+    pub(crate) fn has(&self, kind: BlobKind, id: BlobId) -> bool {
+        match self.index.find(kind, id) {
             Some(location) => {
                 let reused = &self.reused[location.pack as usize];
                 if !reused.load(Ordering::Relaxed) {
@@ -280,7 +280,20 @@ fn commit_packs(repository: &Repository, packs: &Receiver<FinishedPack>, failure
         failpoint::reached("ingest.index-written");
         Ok(bytes)
     };
-    for pack in packs {
+    loop {
+        // what is durable gets its index in time, also when the next pack is long in coming
+        let pack = match packs.recv_timeout(FLUSH_TIME.saturating_sub(last.elapsed())) {
+            Ok(pack) => pack,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                if !waiting.is_empty() {
+                    written += flush(&mut waiting)?;
+                    waiting_bytes = 0;
+                }
+                last = Instant::now();
+                continue;
+            }
+        };
         if failure.is_raised() {
             continue; // dropping a pack discards it
         }

@@ -55,7 +55,7 @@ impl<'a> Sealer<'a> {
 
     /// Stores a blob unless it is known.
     pub(crate) fn put(&mut self, kind: BlobKind, id: BlobId, plain: &[u8]) -> Result<Put> {
-        if !self.stored.claim(id) {
+        if !self.stored.claim(kind, id) {
             return Ok(Put::Known);
         }
         let batch = &mut self.batches[number(kind)];

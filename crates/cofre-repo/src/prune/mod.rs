@@ -27,7 +27,6 @@ use crate::{
     lock::Access,
     progress::Progress,
     repository::{PointSelector, Repository, Session},
-    snapshot,
 };
 
 /// What a prune did.
@@ -61,9 +60,20 @@ impl Repository {
     pub fn forget(&self, selectors: &[PointSelector], name: Option<&str>) -> Result<Vec<PointId>> {
         let _session = Session::begin(self, Access::Shared, Purpose::Forget, "")?;
         let index = self.load_index()?;
-        let (points, _) = self.points(&index)?;
+        let (points, unreadable) = self.points(&index)?;
         let mut doomed = Vec::new();
+        let mut broken = Vec::new();
         for selector in selectors {
+            // a point that cannot be read answers to its id, or that of its snapshot
+            if let PointSelector::Id(prefix) = selector
+                && let Some(point) = unreadable.iter().find(|u| {
+                    let id = u.point.map_or_else(|| u.snapshot.to_hex(), |p| p.to_hex());
+                    id.starts_with(prefix.as_str()) || u.snapshot.to_hex().starts_with(prefix.as_str())
+                })
+            {
+                broken.push(point);
+                continue;
+            }
             let point = self.find_point(&points, selector, name)?.document.id;
             if let PointSelector::Tag(tag) = selector {
                 let carriers: HashSet<_> = points
@@ -84,9 +94,15 @@ impl Repository {
             }
         }
         // copies of a snapshot that restic made go with it
-        let snapshots: Vec<_> =
-            points.iter().filter(|p| doomed.contains(&p.document.id)).map(|p| p.snapshot.into()).collect();
+        let snapshots: Vec<_> = points
+            .iter()
+            .filter(|p| doomed.contains(&p.document.id))
+            .map(|p| p.snapshot)
+            .chain(broken.iter().map(|u| u.snapshot))
+            .map(Into::into)
+            .collect();
         self.storage().delete(&snapshots)?;
+        doomed.extend(broken.iter().filter_map(|u| u.point));
         Ok(doomed)
     }
 
@@ -118,10 +134,10 @@ impl Repository {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<()> {
-        // Snapshots are listed before the index is read: what a newer one needs is not in this list, and
-        // its lease is older than the mark or knows of it.
-        let snapshots = snapshot::list(self.storage())?;
+        // A point that appears from now on is in no mark's list of snapshots: the deletion looks at it
+        // under the exclusive lock, when no backup runs, and rescues what it needs.
         let index = self.load_index()?;
+        let snapshots = index.snapshots().to_vec();
         if let Some((id, _)) = index.unreadable().first() {
             return Err(RepoError::damaged(&format!("index/{id}"), "cannot be read, so nothing is deleted")
                 .recommend(
@@ -205,7 +221,7 @@ impl Repository {
             wait(report, &ripe, older.description);
             return Ok(());
         }
-        let swept = sweep::sweep(self, &ripe)?;
+        let swept = sweep::sweep(self, &session, &ripe)?;
         report.packs_deleted = swept.packs;
         report.bytes_freed = swept.bytes;
         Ok(())

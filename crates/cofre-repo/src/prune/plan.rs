@@ -74,9 +74,7 @@ pub(crate) fn plan(index: &Index, used: &UsedBlobs) -> PrunePlan {
         PackState::Damaged | PackState::Truncated => 2,
         PackState::Missing => 3,
     };
-    let entries: Vec<_> = index.iter().collect();
-    let mut position = 0;
-    for copies in entries.chunk_by(|a, b| a.blob.id == b.blob.id) {
+    for (position, copies) in index.copies() {
         if used.contains(position)
             && let Some(best) = copies.iter().min_by_key(|c| rank(index.pack(c).state))
         {
@@ -84,9 +82,7 @@ pub(crate) fn plan(index: &Index, used: &UsedBlobs) -> PrunePlan {
             usage.used += u64::from(best.blob.length);
             usage.blobs.push(best.blob);
         }
-        position += copies.len();
     }
-    drop(entries);
 
     let mut candidates = Vec::new();
     for (pack, usage) in index.packs().iter().zip(usage) {

@@ -9,8 +9,7 @@ use crate::{
     failpoint,
     id::PackId,
     index::{Index, PackState, file, file::IndexPack},
-    repository::Repository,
-    snapshot,
+    repository::{Repository, Session},
     storage::Object,
 };
 
@@ -27,15 +26,17 @@ pub(crate) struct Swept {
 
 /// Deletes the packs of `marks` but for those that a newer point needs. The caller holds the exclusive
 /// lock and has checked that the marks are ripe.
-pub(crate) fn sweep(repository: &Repository, marks: &[Mark]) -> Result<Swept> {
+pub(crate) fn sweep(repository: &Repository, session: &Session, marks: &[Mark]) -> Result<Swept> {
     let storage = repository.storage();
     let mut doomed: HashSet<PackId> = marks.iter().flat_map(|m| m.packs.iter().copied()).collect();
     let index = repository.load_index()?;
     rescue(repository, &index, marks, &mut doomed)?;
 
     failpoint::reached("prune.before-index");
+    session.verify()?;
     rewrite_indexes(repository, &doomed)?;
 
+    session.verify()?;
     let mut swept = Swept::default();
     for pack in &doomed {
         let object = Object::from(*pack);
@@ -60,25 +61,22 @@ fn rescue(
     marks: &[Mark],
     doomed: &mut HashSet<PackId>,
 ) -> Result<()> {
-    let mut unseen = snapshot::list(repository.storage())?;
+    let mut unseen = index.snapshots().to_vec();
     unseen.retain(|s| !marks.iter().all(|m| m.snapshots.contains(s)));
     if unseen.is_empty() {
         return Ok(());
     }
     let used = usage::collect(repository, index, &unseen)?;
-    let entries: Vec<_> = index.iter().collect();
-    let mut position = 0;
-    for copies in entries.chunk_by(|a, b| a.blob.id == b.blob.id) {
+    for (position, copies) in index.copies() {
         let safe = |c: &crate::index::Location| {
             let pack = index.pack(c);
             pack.state == PackState::Sound && !doomed.contains(&pack.id)
         };
         if used.contains(position) && !copies.iter().any(safe) {
             for copy in copies {
-                doomed.remove(&index.pack(copy).id);
+                doomed.remove(&index.pack(&copy).id);
             }
         }
-        position += copies.len();
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use crate::{
     error::{ErrorKind, RepoError, Result},
     id::{BlobId, SnapshotId},
     index::Index,
+    pack::BlobKind,
     repository::{BlobReader, Repository},
     snapshot,
 };
@@ -13,15 +14,13 @@ use crate::{
 /// A set of blobs of an index, one bit each.
 pub(crate) struct UsedBlobs {
     bits: Vec<u64>,
-    /// Blobs that are needed and in no index.
-    pub(crate) missing: Vec<BlobId>,
 }
 
 impl UsedBlobs {
-    fn insert(&mut self, index: &Index, id: BlobId) {
-        match index.position(id) {
-            Some(at) => self.bits[at / 64] |= 1 << (at % 64),
-            None => self.missing.push(id),
+    /// A blob that is in no index is lost already; nothing can be kept for it.
+    fn insert(&mut self, index: &Index, kind: BlobKind, id: BlobId) {
+        if let Some(at) = index.position(kind, id) {
+            self.bits[at / 64] |= 1 << (at % 64);
         }
     }
 
@@ -34,7 +33,7 @@ impl UsedBlobs {
 /// Walks every unique tree of the given snapshots once. What cannot be read ends the walk: nothing may
 /// be deleted while it is not known what is needed.
 pub(crate) fn collect(repository: &Repository, index: &Index, snapshots: &[SnapshotId]) -> Result<UsedBlobs> {
-    let mut used = UsedBlobs { bits: vec![0; index.len().div_ceil(64)], missing: Vec::new() };
+    let mut used = UsedBlobs { bits: vec![0; index.len().div_ceil(64)] };
     let mut seen = HashSet::new();
     let mut reader = BlobReader::new(repository, index)?;
     for &id in snapshots {
@@ -61,11 +60,11 @@ pub(crate) fn collect(repository: &Repository, index: &Index, snapshots: &[Snaps
             if !seen.insert(tree) {
                 continue;
             }
-            used.insert(index, tree);
+            used.insert(index, BlobKind::Tree, tree);
             for node in reader.tree(tree).map_err(unreadable)?.nodes {
                 trees.extend(node.subtree);
                 for blob in node.content.into_iter().flatten() {
-                    used.insert(index, blob);
+                    used.insert(index, BlobKind::Data, blob);
                 }
             }
         }

@@ -4,7 +4,7 @@ use crate::{
     error::{ErrorKind, RepoError, Result},
     id::BlobId,
     index::{Index, Location},
-    pack,
+    pack::{self, BlobKind},
     repository::Repository,
     storage::Object,
     tree::Tree,
@@ -43,9 +43,9 @@ impl<'a> BlobReader<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] when no copy can be opened; the message says why the last one could not.
-    pub fn read(&mut self, id: BlobId) -> Result<&[u8]> {
+    pub fn read(&mut self, kind: BlobKind, id: BlobId) -> Result<&[u8]> {
         let mut failure = RepoError::damaged(&format!("blob {}", id.short()), "is in no pack that is there");
-        for location in self.index.find_all(id) {
+        for location in self.index.find_all(kind, id) {
             match self.read_copy(&location) {
                 Ok(()) => return Ok(&self.plain),
                 Err(e) => failure = e,
@@ -76,7 +76,7 @@ impl<'a> BlobReader<'a> {
     /// # Errors
     /// [`ErrorKind::Damaged`].
     pub fn tree(&mut self, id: BlobId) -> Result<Tree> {
-        Tree::parse(id, self.read(id)?)
+        Tree::parse(id, self.read(BlobKind::Tree, id)?)
     }
 
     /// The content of a small file of a tree: all of its blobs, `limit` bytes at most.
@@ -87,7 +87,7 @@ impl<'a> BlobReader<'a> {
         let node = tree.node(name).ok_or_else(|| RepoError::damaged(name, "is missing from its tree"))?;
         let mut bytes = Vec::new();
         for &blob in node.content.iter().flatten() {
-            bytes.extend_from_slice(self.read(blob)?);
+            bytes.extend_from_slice(self.read(BlobKind::Data, blob)?);
             if bytes.len() > limit as usize {
                 return Err(RepoError::damaged(name, format!("is longer than {limit} bytes")));
             }

@@ -66,8 +66,6 @@ impl Repository {
             }
         }
         storage.prepare()?;
-        let leftovers: Vec<_> = storage.list(Kind::Key)?.into_iter().map(|(object, _)| object).collect();
-        storage.delete(&leftovers)?;
 
         let master = RawKey::generate()?;
         let key = SealingKey::new(&master)?;
@@ -82,6 +80,10 @@ impl Repository {
             storage.delete(&[key_file.into()])?;
             return Err(exists("was made by another process at the same time"));
         }
+        // From here on the repository is ours: what other attempts left opens nothing either.
+        let mut strays: Vec<_> = storage.list(Kind::Key)?.into_iter().map(|(object, _)| object).collect();
+        strays.retain(|object| *object != key_file.into());
+        storage.delete(&strays)?;
         Ok(Self {
             storage,
             key: Arc::new(key),
@@ -104,12 +106,16 @@ impl Repository {
             ));
         };
         let mut failure = None;
-        for master in keyfile::open(&*storage, secret)? {
+        let mut strays = Vec::new();
+        for (key_file, master) in keyfile::open(&*storage, secret)? {
             let key = SealingKey::new(&master)?;
             match unpacked::open::<Config>(&key, "config", sealed.clone()) {
                 Ok(config) => {
                     config.check_version()?;
                     config.chunk_size()?;
+                    // A key file of the same password that does not open the configuration is what an
+                    // `init` that died left; restic could take it for the right one.
+                    storage.delete(&strays)?;
                     return Ok(Self {
                         storage,
                         key: Arc::new(key),
@@ -118,7 +124,10 @@ impl Repository {
                         process: Arc::new(Process::this()),
                     });
                 }
-                Err(e) => failure = Some(e),
+                Err(e) => {
+                    strays.push(key_file);
+                    failure = Some(e);
+                }
             }
         }
         Err(failure.unwrap_or_else(|| RepoError::damaged("config", "cannot be opened")))

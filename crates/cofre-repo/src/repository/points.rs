@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::{BlobReader, Repository};
 use crate::{
     error::{ErrorKind, RepoError, Result},
-    id::{BlobId, SnapshotId},
+    id::{BlobId, PointId, SnapshotId},
     index::Index,
     point::{DiskDocument, MAX_JSON, PointDisk, PointDocument},
     snapshot,
@@ -30,6 +30,8 @@ pub struct UnreadablePoint {
     pub snapshot: SnapshotId,
     /// Name of the virtual machine, where the snapshot could be read.
     pub name: Option<String>,
+    /// The point's id, where the snapshot could be read.
+    pub point: Option<PointId>,
     /// Why.
     pub error: RepoError,
 }
@@ -83,20 +85,22 @@ impl Repository {
         let mut points = Vec::new();
         let mut unreadable = Vec::new();
         let mut reader = BlobReader::new(self, index)?;
-        for id in snapshot::list(self.storage())? {
+        for &id in index.snapshots() {
             let snapshot = match snapshot::load(self.storage(), self.key(), id) {
                 Ok(Some(snapshot)) if snapshot.is_point() => snapshot,
                 Ok(_) => continue,
                 Err(e) if e.kind() == ErrorKind::Storage => return Err(e),
                 Err(error) => {
-                    unreadable.push(UnreadablePoint { snapshot: id, name: None, error });
+                    unreadable.push(UnreadablePoint { snapshot: id, name: None, point: None, error });
                     continue;
                 }
             };
             match read_document(&mut reader, snapshot.tree) {
                 Ok(document) => points.push(Point { snapshot: id, tree: snapshot.tree, document }),
                 Err(error) => {
-                    unreadable.push(UnreadablePoint { snapshot: id, name: Some(snapshot.hostname), error });
+                    let point = snapshot.tags.iter().find_map(|t| t.parse().ok());
+                    let name = Some(snapshot.hostname);
+                    unreadable.push(UnreadablePoint { snapshot: id, name, point, error });
                 }
             }
         }
