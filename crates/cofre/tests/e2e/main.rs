@@ -1,0 +1,17 @@
+//! Black-box tests: the real binary, real restic, real qemu-img, real signals.
+//!
+//! Tests that need a tool this machine lacks say so on standard error and pass.
+
+mod concurrency;
+mod damage;
+mod errors;
+mod formats;
+mod images;
+mod incremental;
+mod inspect;
+#[cfg(feature = "failpoints")]
+mod kill;
+mod limits;
+mod round_trip;
+mod way_out;
+mod world;
