@@ -67,6 +67,13 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
+impl Command {
+    /// Whether the command stores data, so that its progress tells new from known.
+    pub(crate) fn stores(&self) -> bool {
+        matches!(self, Self::Repo(RepoCommand::Ingest(_)))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RepoCommand {
     /// Makes a repository

@@ -14,20 +14,14 @@ fn start(world: &World, verb: &str, args: &[&str]) -> Child {
     world.repo_command(verb, args).spawn().unwrap()
 }
 
-/// Starts a backup and stops it in the middle.
+/// Starts a backup and stops it when it has its lease.
 fn stopped_ingest(world: &World, name: &str, disk: &str) -> Child {
-    let child = start(world, "ingest", &ingest_args(name, &[disk], &[]));
-    while world.objects("cofre/tmp").is_empty() {
-        thread::sleep(Duration::from_micros(300));
-    }
-    kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
-    child
+    world.stop_at(world.repo_command("ingest", &ingest_args(name, &[disk], &[])), "cofre/leases")
 }
 
 #[track_caller]
-fn go_on(child: Child) -> Value {
-    kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
-    finish(child).expect(0).json()
+fn go_on(world: &World, child: Child) -> Value {
+    world.go_on(child).expect(0).json()
 }
 
 #[test]
@@ -42,7 +36,7 @@ fn two_machines_at_once_and_one_machine_twice() {
     // what `one` is writing is not swept away, adopted or pruned
     world.repo("prune", &["--grace", "0s"]).expect(0);
     images::assert_same(&world.path("b.raw"), &world.restore(&two["point"], "os", "out.raw"));
-    let one = go_on(first);
+    let one = go_on(&world, first);
     images::assert_same(&world.path("a.raw"), &world.restore(&one["point"], "os", "out.raw"));
 
     let running: Vec<_> = (0..4)
@@ -71,7 +65,7 @@ fn a_backup_and_a_prune() {
     assert_eq!(waiting["packsDeleted"], 0, "{waiting:#}");
     assert!(waiting["packsWaiting"].as_u64().unwrap() > 0, "{waiting:#}");
     assert!(waiting["waitingFor"].is_string());
-    let new = go_on(running);
+    let new = go_on(&world, running);
     world.repo("prune", &["--grace", "0s"]).expect(0);
     for (point, image) in [(&new, "a.raw"), (&keep, "b.raw")] {
         images::assert_same(&world.path(image), &world.restore(&point["point"], "os", "out.raw"));
@@ -112,7 +106,7 @@ fn a_restore_and_a_prune() {
     world.repo("forget", &["latest"]).expect(0);
     let waiting = world.repo("prune", &["--grace", "0s"]).expect(0).json();
     assert!(waiting["packsWaiting"].as_u64().unwrap() > 0 && waiting["packsDeleted"] == 0, "{waiting:#}");
-    go_on(child);
+    go_on(&world, child);
     images::assert_same(&world.path("a.raw"), &world.path("b.raw"));
     let pruned = world.repo("prune", &["--grace", "0s"]).expect(0).json();
     assert!(pruned["packsDeleted"].as_u64().unwrap() > 0, "{pruned:#}");

@@ -41,9 +41,9 @@ fn harm(path: &Path, how: Harm) {
 }
 
 /// Two machines that share nothing, one point each; `pristine` is a copy to go back to.
-fn two_machines() -> World {
+fn two_machines(size: usize) -> World {
     let world = World::new();
-    images::full(&world.path("a.raw"), 3 << 20, 1);
+    images::full(&world.path("a.raw"), size, 1);
     images::full(&world.path("b.raw"), 3 << 20, 2);
     world.ingest("one", &["os=a.raw"], &[]);
     let first = world.objects("");
@@ -101,16 +101,14 @@ fn names_the_disk(findings: &[Value]) {
 }
 
 #[test]
-fn packs_of_data() {
-    let world = two_machines();
-    let is_data = |p: &std::path::PathBuf| p.metadata().unwrap().len() > 1 << 20;
+fn packs_of_chunks() {
+    // more than a pack holds: the largest one has chunks and nothing else
+    let world = two_machines(70 << 20);
     for how in HARMS {
         again(&world);
-        let mut packs = of_one(&world, "data");
-        packs.retain(is_data);
-        assert_eq!(packs.len(), 1);
-        harm(&packs[0], how);
-        let name = packs[0].file_name().unwrap().to_string_lossy().into_owned();
+        let pack = of_one(&world, "data").into_iter().max_by_key(|p| p.metadata().unwrap().len()).unwrap();
+        harm(&pack, how);
+        let name = pack.file_name().unwrap().to_string_lossy().into_owned();
         for args in [&[][..], &["--read-data"]] {
             let found = findings(&world, args);
             assert!(format!("{found:?}").contains(&name), "{how:?}: {found:#?}");
@@ -121,24 +119,51 @@ fn packs_of_data() {
         assert!(!world.path("out.raw.partial").exists());
 
         // a backup from the source stores again what is lost, and heals the old point
+        let old = world.points();
         let healed = world.repo("ingest", &["--name", "one", "--disk", "os=a.raw"]).expect(3).json();
         assert!(!healed["warnings"].as_array().unwrap().is_empty());
         assert!(healed["disks"][0]["chunksNew"].as_u64().unwrap() > 0, "{how:?}: {healed:#}");
         world.repo("prune", &["--grace", "0s"]).expect(0);
         world.check_is_clean();
         world.restic_check();
-        for point in world.points() {
-            let point = Value::from(point);
-            let image = world.restore(&point, "os", "out.raw");
-            let same = fs::read(&image).unwrap();
-            assert!(same == images::noise(1, 3 << 20) || same == images::noise(2, 3 << 20));
+        for point in [Value::from(old[0].as_str()), healed["point"].clone()] {
+            images::assert_same(&world.path("a.raw"), &world.restore(&point, "os", "out.raw"));
         }
+        two_is_whole(&world);
+    }
+}
+
+#[test]
+fn packs_with_everything_a_small_point_has() {
+    let world = two_machines(3 << 20);
+    for how in [Cut, Garbage, Lose] {
+        again(&world);
+        let pack = of_one(&world, "data").into_iter().max_by_key(|p| p.metadata().unwrap().len()).unwrap();
+        harm(&pack, how);
+        let found = findings(&world, &["--read-data"]);
+        let lost = found.iter().find(|f| f["code"] == "PointUnreadable").expect("the point is named");
+        assert!(lost["message"].as_str().unwrap().contains("point of one"), "{lost:#}");
+        two_is_whole(&world);
+        // the new point is whole; the old one is lost for good, and what is left of it is kept
+        let new = world.repo("ingest", &["--name", "one", "--disk", "os=a.raw"]).expect(3).json();
+        images::assert_same(&world.path("a.raw"), &world.restore(&new["point"], "os", "out.raw"));
+        let kept = world.repo("prune", &["--grace", "0s"]).expect(3).json();
+        assert_eq!(kept["packsDamaged"].as_array().unwrap().len(), 1, "{kept:#}");
+        two_is_whole(&world);
+        // until somebody says that it may go
+        let snapshot = lost["object"].as_str().unwrap().trim_start_matches("snapshots/");
+        let Some(output) = world.restic(&["forget", snapshot]) else { continue };
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        world.repo("prune", &["--grace", "0s"]).expect(0);
+        world.check_is_clean();
+        world.restic_check();
+        assert_eq!(world.points().len(), 2);
     }
 }
 
 #[test]
 fn packs_of_trees() {
-    let world = two_machines();
+    let world = two_machines(3 << 20);
     for how in HARMS {
         again(&world);
         let mut packs = of_one(&world, "data");
@@ -159,7 +184,7 @@ fn packs_of_trees() {
 
 #[test]
 fn indexes() {
-    let world = two_machines();
+    let world = two_machines(3 << 20);
     for how in HARMS {
         again(&world);
         let index = of_one(&world, "index").remove(0);
@@ -171,7 +196,9 @@ fn indexes() {
         }
         two_is_whole(&world);
         assert_eq!(world.repo("points", &[]).expect(3).json()["points"].as_array().unwrap().len(), 1);
-        world.repo("ingest", &["--name", "one", "--disk", "os=a.raw"]).expect(3);
+        // packs that lost their index are taken up again: then nothing is missing
+        let made = world.repo("ingest", &["--name", "one", "--disk", "os=a.raw"]);
+        made.expect(if how == Lose { 0 } else { 3 });
         restore(&world, "one").expect(0);
         images::assert_same(&world.path("a.raw"), &world.path("out.raw"));
         two_is_whole(&world);
@@ -180,7 +207,7 @@ fn indexes() {
 
 #[test]
 fn snapshots() {
-    let world = two_machines();
+    let world = two_machines(3 << 20);
     for how in HARMS {
         again(&world);
         let snapshot = of_one(&world, "snapshots").remove(0);
@@ -206,7 +233,7 @@ fn snapshots() {
 
 #[test]
 fn config_and_keys() {
-    let world = two_machines();
+    let world = two_machines(3 << 20);
     for (kind, how, code, name) in [
         ("config", Flip, 20, "RepositoryDamaged"),
         ("config", Cut, 20, "RepositoryDamaged"),

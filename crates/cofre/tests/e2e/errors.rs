@@ -135,15 +135,10 @@ fn targets_are_never_followed_or_replaced_unasked() {
 fn a_source_that_shrinks_while_it_is_read() {
     let world = World::new();
     images::full(&world.path("a.raw"), 64 << 20, 1);
-    let child = world.repo_command("ingest", &ingest_args("vm", &["os=a.raw"], &[])).spawn().unwrap();
-    let pid = Pid::from_child(&child);
-    while world.objects("cofre/leases").is_empty() {
-        std::thread::yield_now();
-    }
-    kill_process(pid, Signal::STOP).unwrap();
+    let command = world.repo_command("ingest", &ingest_args("vm", &["os=a.raw"], &[]));
+    let child = world.stop_at(command, "cofre/leases");
     fs::OpenOptions::new().write(true).open(world.path("a.raw")).unwrap().set_len(1 << 20).unwrap();
-    kill_process(pid, Signal::CONT).unwrap();
-    let error = finish(child).refused(1, "SourceChanged");
+    let error = world.go_on(child).refused(1, "SourceChanged");
     assert!(error["causes"][0].as_str().unwrap().contains("a.raw"), "{error:#}");
     assert!(world.points().is_empty());
     world.ingest("vm", &["os=a.raw"], &[]);
@@ -155,12 +150,10 @@ fn an_interrupt_ends_with_130_and_the_next_run_resumes() {
     let world = World::new();
     images::full(&world.path("a.raw"), 96 << 20, 1);
     for signal in [Signal::INT, Signal::TERM] {
-        let child = world.repo_command("ingest", &ingest_args("vm", &["os=a.raw"], &[])).spawn().unwrap();
-        while world.objects("cofre/tmp").is_empty() {
-            std::thread::yield_now();
-        }
+        let command = world.repo_command("ingest", &ingest_args("vm", &["os=a.raw"], &[]));
+        let child = world.stop_at(command, "cofre/leases");
         kill_process(Pid::from_child(&child), signal).unwrap();
-        finish(child).refused(130, "Interrupted");
+        world.go_on(child).refused(130, "Interrupted");
         assert!(world.points().is_empty());
         assert!(world.objects("locks").is_empty());
     }
@@ -183,17 +176,12 @@ fn an_interrupt_ends_with_130_and_the_next_run_resumes() {
 fn the_process_list_shows_no_secret() {
     let world = World::new();
     images::full(&world.path("a.raw"), 32 << 20, 1);
-    let child = world.repo_command("ingest", &ingest_args("vm", &["os=a.raw"], &[])).spawn().unwrap();
-    while world.objects("cofre/leases").is_empty() {
-        std::thread::yield_now();
-    }
-    let pid = Pid::from_child(&child);
-    kill_process(pid, Signal::STOP).unwrap();
+    let command = world.repo_command("ingest", &ingest_args("vm", &["os=a.raw"], &[]));
+    let child = world.stop_at(command, "cofre/leases");
     for file in ["cmdline", "environ"] {
-        let shown = fs::read(format!("/proc/{}/{file}", pid.as_raw_nonzero())).unwrap();
+        let shown = fs::read(format!("/proc/{}/{file}", child.id())).unwrap();
         assert!(!shown.is_empty());
         assert!(!String::from_utf8_lossy(&shown).contains(&world.secret), "{file}");
     }
-    kill_process(pid, Signal::CONT).unwrap();
-    finish(child).expect(0);
+    world.go_on(child).expect(0);
 }

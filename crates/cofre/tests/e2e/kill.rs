@@ -54,7 +54,7 @@ fn at_every_instant(
             after(&at);
             died.push(at);
             // the first visits and a few of the many
-            if visit >= 12 {
+            if visit >= 10 {
                 break;
             }
         }
@@ -194,14 +194,14 @@ fn kill_after(world: &World, verb: &str, args: &[&str], milliseconds: u64) -> bo
 fn at_random_instants() {
     let world = World::new();
     let image = world.path("a.raw");
-    images::full(&image, 24 << 20, 1);
+    images::full(&image, 18 << 20, 1);
     let mut killed = 0;
     let mut kept: Vec<(String, String)> = Vec::new();
     for seed in 0..20_u64 {
         let dice = images::noise(seed + 500, 16);
-        images::change(&image, u64::from(dice[0]) * 65_536, 4 << 20, seed + 77);
+        images::change(&image, u64::from(dice[0]) * 65_536, 2 << 20, seed + 77);
         let args = ingest_args("vm", &["os=a.raw"], &[]);
-        let wait = 60 + u64::from(dice[1]);
+        let wait = 40 + u64::from(dice[1]) / 2;
         killed += u32::from(kill_after(&world, "ingest", &args, wait));
         let at = format!("seed {seed}");
         let before = points_are_whole(&world, &kept, &at);
@@ -216,7 +216,7 @@ fn at_random_instants() {
             world.repo("forget", &[&point]).expect(0);
             fs::remove_file(world.path(&copy)).unwrap();
         }
-        killed += u32::from(kill_after(&world, "prune", &["--grace", "0s"], 60 + u64::from(dice[2])));
+        killed += u32::from(kill_after(&world, "prune", &["--grace", "0s"], 40 + u64::from(dice[2]) / 2));
         points_are_whole(&world, &kept, &at);
         if seed % 5 == 4 {
             world.repo("prune", &["--grace", "0s"]).expect(0);

@@ -2,6 +2,8 @@
 //!
 //! Tests that need a tool this machine lacks say so on standard error and pass.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod concurrency;
 mod damage;
 mod errors;

@@ -1,12 +1,10 @@
 //! restic reads what cofre wrote, and each honours the other's locks.
 
-use std::{fs, process::Command, thread, time::Duration};
-
-use rustix::process::{Pid, Signal, kill_process};
+use std::{fs, process::Command};
 
 use crate::{
     images,
-    world::{World, finish, ingest_args, tool},
+    world::{World, ingest_args, tool},
 };
 
 fn snapshots(world: &World) -> Option<Vec<serde_json::Value>> {
@@ -100,40 +98,27 @@ fn restic_restores_as_an_ordinary_user() {
     assert_eq!(world.path("out/disks").metadata().unwrap().mode() & 0o7777, 0o755);
 }
 
-/// Stops a process when it has written a lock.
-fn stop_when_locked(world: &World, child: &std::process::Child) -> Pid {
-    let pid = Pid::from_child(child);
-    while world.objects("locks").is_empty() {
-        thread::sleep(Duration::from_micros(300));
-    }
-    kill_process(pid, Signal::STOP).unwrap();
-    pid
-}
-
 #[test]
 fn locks_of_restic_are_honoured_and_ours_by_restic() {
     let world = World::new();
     images::full(&world.path("a.raw"), 30 << 20, 1);
     world.ingest("vm", &["os=a.raw"], &[]);
-    let Some(mut prune) = world.restic_command(&["prune"]) else { return };
+    let Some(prune) = world.restic_command(&["prune"]) else { return };
 
-    let restic = prune.spawn().unwrap();
-    let pid = stop_when_locked(&world, &restic);
+    let restic = world.stop_at(prune, "locks");
     let args = ingest_args("vm", &["os=a.raw"], &[]);
     let error = world.repo("ingest", &args).refused(11, "RepositoryLocked");
-    assert!(error["message"].as_str().unwrap().contains(&pid.to_string()), "{error}");
-    kill_process(pid, Signal::CONT).unwrap();
-    finish(restic).expect(0);
+    assert!(error["message"].as_str().unwrap().contains(&restic.id().to_string()), "{error}");
+    world.go_on(restic).expect(0);
     world.ingest("vm", &["os=a.raw"], &[]);
 
     images::full(&world.path("b.raw"), 60 << 20, 2);
-    let ours = world.repo_command("ingest", &ingest_args("other", &["os=b.raw"], &[])).spawn().unwrap();
-    let pid = stop_when_locked(&world, &ours);
+    let ours = world.repo_command("ingest", &ingest_args("other", &["os=b.raw"], &[]));
+    let ours = world.stop_at(ours, "cofre/leases");
     let output = world.restic(&["prune"]).unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("locked"), "{said}");
-    kill_process(pid, Signal::CONT).unwrap();
-    finish(ours).expect(0);
+    world.go_on(ours).expect(0);
     assert!(world.objects("locks").is_empty(), "everybody has gone");
     world.restic_check();
     assert_eq!(world.points().len(), 3);

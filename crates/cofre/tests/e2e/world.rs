@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -196,14 +197,40 @@ impl World {
         }
     }
 
-    /// The objects of a kind, by path.
+    /// Starts a command and stops it when it has made an object of a kind (`locks`, `cofre/leases`) that
+    /// was not there before: from then on it holds what it has taken, and does nothing.
+    #[track_caller]
+    pub(crate) fn stop_at(&self, mut command: Command, kind: &str) -> Child {
+        let before = self.objects(kind);
+        let mut child = command.spawn().unwrap();
+        let until = Instant::now() + PATIENCE;
+        while !self.objects(kind).iter().any(|o| !before.contains(o)) {
+            assert!(Instant::now() < until, "nothing appears in {kind}");
+            assert_eq!(child.try_wait().unwrap(), None, "it ended too early");
+            thread::sleep(Duration::from_micros(200));
+        }
+        kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
+        child
+    }
+
+    /// Lets a stopped command run to its end.
+    #[track_caller]
+    pub(crate) fn go_on(&self, child: Child) -> Run {
+        kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
+        finish(child)
+    }
+
+    /// The objects of a kind, by path. Files under construction, ours or restic's, do not count.
     pub(crate) fn objects(&self, kind: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut look = vec![self.path("repo").join(kind)];
         while let Some(path) = look.pop() {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                look.extend(fs::read_dir(path).unwrap().map(|e| e.unwrap().path()));
-            } else {
+                if name != "tmp" {
+                    look.extend(fs::read_dir(path).unwrap().map(|e| e.unwrap().path()));
+                }
+            } else if !name.contains("tmp") {
                 found.push(path);
             }
         }
