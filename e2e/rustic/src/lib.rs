@@ -1,0 +1,1 @@
+//! The test of this package is all there is of it: `tests/reads.rs`.
