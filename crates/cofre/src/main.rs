@@ -4,6 +4,7 @@ mod args;
 mod completions;
 mod disk;
 mod disk_spec;
+mod examples;
 mod exit;
 mod output;
 mod progress;

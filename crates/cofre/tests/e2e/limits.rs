@@ -70,7 +70,7 @@ impl Small {
         let mut mount = tool("mount")?;
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&at);
         if !mount.output().unwrap().status.success() {
-            eprintln!("skipped: mounting is not allowed here");
+            eprintln!("passed over: mounting is not allowed here");
             return None;
         }
         Some(Self(at))

@@ -252,7 +252,7 @@ pub(crate) fn ingest_args<'a>(name: &'a str, disks: &[&'a str], more: &[&'a str]
 pub(crate) fn tool(name: &str) -> Option<Command> {
     let found = std::env::split_paths(&std::env::var_os("PATH")?).any(|d| d.join(name).is_file());
     if !found {
-        eprintln!("skipped: {name} is not installed");
+        eprintln!("passed over: {name} is not installed");
         return None;
     }
     Some(Command::new(name))
