@@ -10,16 +10,14 @@ use jiff::SignedDuration;
 
 use crate::{
     disk_spec::{ChangedSpec, DiskSpec},
+    examples,
     quantity::{parse_chunk_size, parse_duration},
     url::Location,
 };
 
-const EXIT_CODES: &str = "Exit codes: 0 ok, 1 failed, 2 usage, 3 finished with warnings, 10 no repository, \
-11 locked, 12 wrong secret, 20 damage found, 21 refused by a rule, 130 interrupted";
-
 /// Backup of virtual machines with encrypted disks.
 #[derive(Debug, Parser)]
-#[command(name = "cofre", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "cofre", version, arg_required_else_help = true, after_help = examples::EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -67,35 +65,42 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
+impl Command {
+    /// Whether the command stores data, so that its progress tells new from known.
+    pub(crate) fn stores(&self) -> bool {
+        matches!(self, Self::Repo(RepoCommand::Ingest(_)))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RepoCommand {
     /// Makes a repository
-    #[command(after_help = INIT)]
+    #[command(after_help = examples::INIT)]
     Init(InitArgs),
     /// Backs up disks: makes a recovery point
-    #[command(after_help = INGEST)]
+    #[command(after_help = examples::INGEST)]
     Ingest(IngestArgs),
     /// Lists the recovery points
-    #[command(after_help = POINTS)]
+    #[command(after_help = examples::POINTS)]
     Points(PointsArgs),
     /// Brings a disk back
-    #[command(after_help = RESTORE)]
+    #[command(after_help = examples::RESTORE)]
     Restore(RestoreArgs),
     /// Checks that every recovery point is whole
-    #[command(after_help = CHECK)]
+    #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Deletes recovery points; `prune` frees their space
-    #[command(after_help = FORGET)]
+    #[command(after_help = examples::FORGET)]
     Forget(ForgetArgs),
     /// Frees the space of what no recovery point needs
-    #[command(after_help = PRUNE)]
+    #[command(after_help = examples::PRUNE)]
     Prune(PruneArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DiskCommand {
     /// Says how a disk is encrypted; needs no key
-    #[command(after_help = INSPECT)]
+    #[command(after_help = examples::INSPECT)]
     Inspect(InspectArgs),
 }
 
@@ -247,52 +252,6 @@ pub(crate) struct CompletionsArgs {
     #[arg(value_enum)]
     pub(crate) shell: Shell,
 }
-
-const INIT: &str = "Examples:
-  openssl rand -hex 32 > secret    # keep a copy elsewhere: without it nothing can be restored
-  cofre repo init /srv/backup --secret-file secret";
-
-const INGEST: &str = "The format of an image is never guessed from its bytes, which the guest can write.
-
-Exit code 3: the point is made, and something was printed as `warning:` (damage in the repository, a
-point that cannot be read) that deserves attention.
-
-Examples:
-  cofre repo ingest /srv/backup --secret-file secret --name web1 --disk os=/vm/web1.qcow2 --disk data=/dev/vg/web1
-  cofre repo ingest /srv/backup --secret-file secret --name web1 --disk os=web1.raw --changed os=dirty.json
-  with dirty.json: [{\"start\": 1048576, \"length\": 65536}]";
-
-const POINTS: &str = "Exit code 3: the list is there, but some points cannot be read.
-
-Example:
-  cofre repo points /srv/backup --secret-file secret --json | jq -r '.points[-1].id'";
-
-const RESTORE: &str = "Every byte is verified. The file is readable by its owner only.
-
-Examples:
-  cofre repo restore /srv/backup --secret-file secret latest --disk os --to os.raw
-  cofre repo restore /srv/backup --secret-file secret tag:before-upgrade --name web1 --disk os --to os.vhd --format vhd";
-
-const CHECK: &str =
-    "Without --read-data the structure and every pack's digest are checked. Exit code 20: damage was found.
-
-Example:
-  cofre repo check /srv/backup --secret-file secret --read-data";
-
-const FORGET: &str = "Either all of the points are deleted or none.
-
-Example:
-  cofre repo forget /srv/backup --secret-file secret 3f2a91c07d5b tag:before-upgrade";
-
-const PRUNE: &str =
-    "Prune first marks what no point needs, then deletes what was marked at least --grace ago, when nobody
-works who may still need it. Packs that wait are no failure: the next prune deletes them.
-
-Example:
-  cofre repo prune /srv/backup --secret-file secret --grace 7d";
-
-const INSPECT: &str = "Example:
-  cofre disk inspect /vm/web1.raw";
 
 #[cfg(test)]
 mod tests {

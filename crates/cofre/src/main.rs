@@ -4,6 +4,7 @@ mod args;
 mod completions;
 mod disk;
 mod disk_spec;
+mod examples;
 mod exit;
 mod output;
 mod progress;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     };
     let json = cli.global.is_json();
     let result = signals::watch().and_then(|cancel| {
-        let progress = Reporter::start(cli.global.quiet);
+        let progress = Reporter::start(cli.global.quiet, cli.command.stores());
         let context = Context { progress, cancel };
         let result = run(cli.command, &context);
         context.progress.stop();

@@ -42,6 +42,8 @@ struct State {
 
 struct Shared {
     style: Style,
+    /// Whether the command stores something, so that it matters what is new.
+    stores: bool,
     done: AtomicU64,
     new: AtomicU64,
     state: Mutex<State>,
@@ -56,7 +58,7 @@ pub(crate) struct Reporter {
 
 impl Reporter {
     /// Starts to print.
-    pub(crate) fn start(quiet: bool) -> Self {
+    pub(crate) fn start(quiet: bool, stores: bool) -> Self {
         let style = match (quiet, io::stderr().is_terminal()) {
             (true, _) => Style::Silent,
             (false, true) => Style::Bars,
@@ -64,6 +66,7 @@ impl Reporter {
         };
         let shared = Arc::new(Shared {
             style,
+            stores,
             done: AtomicU64::new(0),
             new: AtomicU64::new(0),
             state: Mutex::default(),
@@ -119,7 +122,9 @@ impl Shared {
     }
 
     fn redraw(&self, bar: &ProgressBar) {
-        bar.set_message(quantity::bytes(self.new.load(Ordering::Relaxed)));
+        if self.stores {
+            bar.set_message(format!(", {} new", quantity::bytes(self.new.load(Ordering::Relaxed))));
+        }
         bar.set_position(self.done.load(Ordering::Relaxed));
     }
 
@@ -133,7 +138,12 @@ impl Shared {
             let percent = u128::from(done) * 100 / u128::from(work.total);
             line.push_str(&format!(" of {} ({percent} %)", quantity::bytes(work.total)));
         }
-        line.push_str(&format!(", {} new, {}/s", quantity::bytes(new), quantity::bytes(rate)));
+        if self.stores {
+            line.push_str(&format!(", {} new", quantity::bytes(new)));
+        }
+        if done > 0 {
+            line.push_str(&format!(", {}/s", quantity::bytes(rate)));
+        }
         if !running {
             line.push_str(&format!(", {}", quantity::milliseconds(elapsed)));
         } else if work.total > done && rate > 0 {
@@ -158,9 +168,9 @@ impl Progress for Reporter {
             let bar =
                 ProgressBar::with_draw_target((bytes > 0).then_some(bytes), ProgressDrawTarget::stderr());
             let template = if bytes > 0 {
-                "{prefix} [{bar:30}] {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left, {msg} new"
+                "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left{msg}"
             } else {
-                "{prefix} {bytes} {binary_bytes_per_sec}, {msg} new"
+                "{prefix} {binary_bytes} {binary_bytes_per_sec}{msg}"
             };
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style.progress_chars("=> "));
@@ -207,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_and_how_much_is_new() {
-        let reporter = Reporter::start(true);
+        let reporter = Reporter::start(true, true);
         reporter.advance(1 << 30, 1 << 20);
         let began = Instant::now().checked_sub(Duration::from_secs(10)).unwrap();
         let mut work = Work { what: "disk os".into(), total: 4 << 30, began, bar: None };

@@ -29,7 +29,7 @@ impl FromStr for Location {
         let other = |kind: &str| {
             format!(
                 "repositories at `{kind}:` places are not there yet (S3 and Azure Blob come later): give a \
-                 directory or a `file:///` URL; a directory of that name can be written as `./{text}`"
+                 directory or a `file:///` URL"
             )
         };
         if let Some((scheme, rest)) = text.split_once("://")
