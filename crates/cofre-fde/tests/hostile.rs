@@ -4,9 +4,7 @@
 
 mod support;
 
-use std::{
-    io,
-};
+use std::io;
 
 use cofre_fde::{ErrorKind, FdeError, ReadAt, luks};
 use proptest::prelude::*;
