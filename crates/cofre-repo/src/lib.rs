@@ -42,6 +42,7 @@ pub mod snapshot;
 pub mod storage;
 pub mod tree;
 pub mod unpacked;
+mod workers;
 
 pub use cancel::Cancel;
 pub use error::{ErrorKind, RepoError, Result};

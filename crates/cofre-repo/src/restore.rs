@@ -139,7 +139,7 @@ impl RestorePlan<'_> {
     ) -> Result<RestoreReport> {
         let started = Instant::now();
         progress.begin(&format!("disk {}", self.disk.name), self.disk.size);
-        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let workers = crate::workers::count();
         let (runs, runs_in) = bounded(2 * workers);
         let failure = Mutex::new(None);
         let written = AtomicU64::new(0);

@@ -58,7 +58,7 @@ pub(super) fn check(
     let outcome = Mutex::new(Outcome::default());
     let failure = Mutex::new(None);
     let next = AtomicUsize::new(0);
-    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let workers = crate::workers::count();
     thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {

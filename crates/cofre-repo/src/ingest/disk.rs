@@ -149,7 +149,7 @@ impl Job<'_> {
 
     /// Runs the planner on this thread and workers beside it.
     fn run(&self, input: &DiskInput, parent: Option<&mut ParentDisk<'_>>) -> Result<()> {
-        let workers = thread::available_parallelism().map_or(1, usize::from);
+        let workers = crate::workers::count();
         let (slices, slices_in) = bounded(2 * workers);
         thread::scope(|scope| {
             for _ in 0..workers {
