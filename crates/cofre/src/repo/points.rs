@@ -33,6 +33,7 @@ struct DiskAnswer<'a> {
 
 #[derive(Serialize)]
 struct Unreadable {
+    id: String,
     snapshot: String,
     name: Option<String>,
     code: &'static str,
@@ -51,13 +52,15 @@ pub(crate) fn run(args: &PointsArgs, context: &Context) -> Result<Done> {
         if args.name.is_some() && point.name.is_some() && point.name != args.name {
             continue;
         }
+        // where the snapshot itself cannot be read, the beginning of its name serves as the id
+        let id = point.point.map_or_else(|| point.snapshot.to_hex()[..32].to_owned(), |p| p.to_hex());
         let of = point.name.as_ref().map(|n| format!(" of {n}")).unwrap_or_default();
         context.progress.warn(&format!(
-            "the recovery point in snapshot {}{of} cannot be read: {}",
-            point.snapshot.short(),
+            "recovery point {id}{of} cannot be read ({}); `cofre repo forget` takes this id too",
             point.error
         ));
         lost.push(Unreadable {
+            id,
             snapshot: point.snapshot.to_hex(),
             name: point.name,
             code: point.error.kind().code(),
