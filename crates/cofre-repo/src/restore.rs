@@ -24,7 +24,6 @@ use crate::{
     id::{BlobId, PointId},
     index::{Index, Location},
     lease::Purpose,
-    lock::Access,
     pack::{self, BlobKind},
     point::{DiskDigest, DiskDocument, offset_name},
     progress::Progress,
@@ -40,10 +39,10 @@ const RUN: u64 = 1024 * 1024;
 /// Bytes between two wanted chunks that are read and thrown away rather than cost a read of their own.
 const GAP: u64 = 32 * 1024;
 
-/// A disk that is about to be restored. Holds a lock and a lease.
+/// A disk that is about to be restored. Holds a lock and a lease, where they could be written.
 pub struct RestorePlan<'a> {
     repository: &'a Repository,
-    _session: Session,
+    _session: Option<Session>,
     index: Index,
     /// The point.
     pub point: Point,
@@ -97,8 +96,9 @@ impl Repository {
         selector: &PointSelector,
         name: Option<&str>,
         disk: &str,
+        progress: &dyn Progress,
     ) -> Result<RestorePlan<'_>> {
-        let session = Session::begin(self, Access::Shared, Purpose::Restore, "")?;
+        let session = Session::begin_reading(self, Purpose::Restore, progress)?;
         let index = self.load_index()?;
         let (points, unreadable) = self.points(&index)?;
         let point = match self.find_point(&points, selector, name) {

@@ -65,7 +65,7 @@ fn backup(
 }
 
 fn restore(repository: &Repository, tag: &str) -> Vec<u8> {
-    let plan = repository.plan_restore(&PointSelector::Tag(tag.to_owned()), None, "os").unwrap();
+    let plan = repository.plan_restore(&PointSelector::Tag(tag.to_owned()), None, "os", &Silent).unwrap();
     let sink = MemorySink::new(usize::try_from(plan.disk.size).unwrap());
     plan.run(&sink, &Silent, &Cancel::new()).unwrap();
     sink.into_bytes()
@@ -266,7 +266,7 @@ fn a_huge_sparse_disk() {
     let repository = init(directory.path(), 64 * 1024);
     let report = backup_from(&repository, Box::new(Sparse), ParentChoice::None, None, "1").unwrap();
     assert_eq!(report.disks[0].bytes_read, 4 * 65536);
-    let plan = repository.plan_restore(&PointSelector::Latest, Some("vm"), "os").unwrap();
+    let plan = repository.plan_restore(&PointSelector::Latest, Some("vm"), "os", &Silent).unwrap();
     let sink = Islands::default();
     plan.run(&sink, &Silent, &Cancel::new()).unwrap();
     let mut written = sink.0.into_inner().unwrap();

@@ -19,7 +19,6 @@ use crate::{
     id::{BlobId, PackId},
     index::{Index, PackState},
     lease::Purpose,
-    lock::Access,
     progress::Progress,
     repository::{Repository, Session},
     storage::Object,
@@ -63,7 +62,7 @@ impl Repository {
     /// # Errors
     /// Only when the check itself cannot be done; damage is in the report.
     pub fn check(&self, read_data: bool, progress: &dyn Progress, cancel: &Cancel) -> Result<CheckReport> {
-        let session = Session::begin(self, Access::Shared, Purpose::Check, "")?;
+        let session = Session::begin_reading(self, Purpose::Check, progress)?;
         let mut report = CheckReport::default();
         let mut index = self.load_index()?;
         // A damage note is an old finding: this check looks for itself.
@@ -87,12 +86,14 @@ impl Repository {
         report.packs = outcome.packs;
         report.bytes_read = outcome.bytes_read;
         report.findings.extend(outcome.findings);
-        self.note_damage(&outcome.damaged, &noted, &index)?;
+        if session.is_some() {
+            self.note_damage(&outcome.damaged, &noted, &index)?;
+        }
         index.set_state(&outcome.damaged, PackState::Damaged);
         progress.begin("recovery points", 0);
         points::check(self, &index, &outcome.lost, &mut report, cancel)?;
         progress.end();
-        session.verify()?;
+        session.map_or(Ok(()), |s| s.verify())?;
         Ok(report)
     }
 

@@ -1,6 +1,8 @@
 //! A session: a lock and a lease that are kept alive while work is done.
 
 use std::{
+    error::Error,
+    io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::JoinHandle,
     time::Duration,
@@ -8,9 +10,10 @@ use std::{
 
 use super::Repository;
 use crate::{
-    error::Result,
+    error::{ErrorKind, RepoError, Result},
     lease::{Lease, Purpose},
     lock::{Access, Lock},
+    progress::Progress,
 };
 
 /// How often lock and lease are renewed. They count for 30 minutes, so many renewals may fail.
@@ -68,6 +71,29 @@ impl Session {
         Ok(session)
     }
 
+    /// As [`begin`](Self::begin), for work that only reads. Where nothing can be written — the storage is
+    /// full, or may only be read — the work goes on without a lock, with a warning: that is no time to
+    /// refuse a restore.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Locked`], [`crate::ErrorKind::Storage`].
+    pub fn begin_reading(
+        repository: &Repository,
+        purpose: Purpose,
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>> {
+        match Self::begin(repository, Access::Shared, purpose, "") {
+            Ok(session) => Ok(Some(session)),
+            Err(e) if is_unwritable(&e) => {
+                progress.warn(&format!(
+                    "no lock can be written ({e}); going on without one: let no prune run meanwhile"
+                ));
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
     /// The lease's epoch.
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -83,6 +109,13 @@ impl Session {
         held.lock.verify(&self.shared.repository)?;
         held.lease.verify(&self.shared.repository)
     }
+}
+
+/// Whether an error says that the storage takes no new objects.
+fn is_unwritable(error: &RepoError) -> bool {
+    let cause = error.source().and_then(|s| s.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let refused = matches!(cause, Some(io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied));
+    error.kind() == ErrorKind::StorageFull || error.kind() == ErrorKind::Storage && refused
 }
 
 fn renew(shared: &Shared) {

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) fn run(args: &RestoreArgs, context: &Context) -> Result<Done> {
     Partial::refuse_existing(&args.to, args.force)?;
     let repository = super::open(&args.repo)?;
-    let plan = repository.plan_restore(&args.point, args.name.as_deref(), &args.disk)?;
+    let plan = repository.plan_restore(&args.point, args.name.as_deref(), &args.disk, &context.progress)?;
 
     let partial = Partial::create(&args.to, args.force)?;
     let (file, path, size) = (partial.file()?, partial.path(), plan.disk.size);

@@ -96,6 +96,32 @@ fn a_full_repository_loses_nothing_and_goes_on_when_there_is_room() {
     assert_eq!(world.points().len(), 1);
     images::assert_same(&world.path("a.raw"), &world.restore(&made["point"], "os", "out.raw"));
     world.check_is_clean();
+
+    // not a byte left: what is there can be read and restored all the same, with a warning
+    let filler = fs::File::create(small.0.join("filler")).unwrap();
+    let block = [1; 4096];
+    while std::io::Write::write_all(&mut &filler, &block).is_ok() {}
+    fs::remove_file(world.path("out.raw")).unwrap();
+    let restored = world.repo("restore", &["latest", "--disk", "os", "--to", "out.raw"]).expect(3).json();
+    assert!(restored["warnings"][0].as_str().unwrap().contains("no lock"), "{restored:#}");
+    images::assert_same(&world.path("a.raw"), &world.path("out.raw"));
+    let checked = world.repo("check", &["--read-data"]).json();
+    assert_eq!(checked["ok"], true, "{checked:#}");
+    world.repo("ingest", &["--name", "big", "--disk", "os=b.raw"]).refused(1, "StorageFull");
+    drop(filler);
+    fs::remove_file(small.0.join("filler")).unwrap();
+
+    // so it is on storage that may only be read
+    let remount = |options: &str| {
+        let status = Command::new("mount").args(["-o", options]).arg(&small.0).status().unwrap();
+        assert!(status.success());
+    };
+    remount("remount,ro");
+    assert_eq!(world.points().len(), 1);
+    world.repo("restore", &["latest", "--disk", "os", "--to", "out.raw", "--force"]).expect(3);
+    images::assert_same(&world.path("a.raw"), &world.path("out.raw"));
+    remount("remount,rw");
+
     let status = Command::new("mount").args(["-o", "remount,size=200m"]).arg(&small.0).status().unwrap();
     assert!(status.success());
     let big = world.ingest("big", &["os=b.raw"], &[]);
