@@ -1,5 +1,5 @@
-//! One disk: the planner cuts it into pieces and slices, workers turn slices into chunk ids, and the
-//! last worker at a piece stores its tree.
+//! One disk: workers turn the planner's slices into chunk ids, the last worker at a piece stores its
+//! tree, and at the end come the trees above.
 
 use std::{
     collections::HashMap,
@@ -10,8 +10,8 @@ use std::{
     thread,
 };
 
-use cofre_disk::{BlockSource, Extent, ExtentKind};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use cofre_disk::BlockSource;
+use crossbeam_channel::{Receiver, bounded};
 
 use super::{
     DiskInput, DiskReport,
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Bytes a worker reads at once: few system calls, and still in the second-level cache when hashed.
-const SLICE: u64 = 1024 * 1024;
+pub(super) const SLICE: u64 = 1024 * 1024;
 
 /// A disk whose trees are stored.
 pub(crate) struct DiskMade {
@@ -42,53 +42,53 @@ pub(crate) struct DiskMade {
 }
 
 #[derive(Default)]
-struct Counters {
-    read: AtomicU64,
-    hole: AtomicU64,
-    new: AtomicU64,
-    known: AtomicU64,
-    stored: AtomicU64,
+pub(super) struct Counters {
+    pub(super) read: AtomicU64,
+    pub(super) hole: AtomicU64,
+    pub(super) new: AtomicU64,
+    pub(super) known: AtomicU64,
+    pub(super) stored: AtomicU64,
 }
 
-fn add(counter: &AtomicU64, value: u64) {
+pub(super) fn add(counter: &AtomicU64, value: u64) {
     counter.fetch_add(value, Ordering::Relaxed);
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A piece that is being worked at.
-struct Piece {
-    number: usize,
+pub(super) struct Piece {
+    pub(super) number: usize,
     /// One id a chunk; those of holes and unchanged chunks are there from the start.
-    ids: Mutex<Vec<BlobId>>,
+    pub(super) ids: Mutex<Vec<BlobId>>,
     /// The parent's ids, where it has the piece.
-    parent: Option<Vec<BlobId>>,
-    offset: u64,
-    length: u64,
-    slices_left: AtomicU32,
+    pub(super) parent: Option<Vec<BlobId>>,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+    pub(super) slices_left: AtomicU32,
 }
 
 /// Neighbouring chunks of a piece that have to be read.
-struct Slice {
-    piece: Arc<Piece>,
-    first: usize,
-    chunks: usize,
+pub(super) struct Slice {
+    pub(super) piece: Arc<Piece>,
+    pub(super) first: usize,
+    pub(super) chunks: usize,
 }
 
-struct Job<'a> {
-    stored: &'a Stored<'a>,
-    source: &'a dyn BlockSource,
-    size: u64,
-    chunk: ChunkSize,
-    counters: Counters,
+pub(super) struct Job<'a> {
+    pub(super) stored: &'a Stored<'a>,
+    pub(super) source: &'a dyn BlockSource,
+    pub(super) size: u64,
+    pub(super) chunk: ChunkSize,
+    pub(super) counters: Counters,
     /// The tree of every piece.
-    pieces: Mutex<Vec<BlobId>>,
+    pub(super) pieces: Mutex<Vec<BlobId>>,
     /// The zero chunk of every length, once it is stored.
-    zeros: Mutex<HashMap<usize, BlobId>>,
+    pub(super) zeros: Mutex<HashMap<usize, BlobId>>,
     /// The tree of a piece of zeros, by the length of the piece, once it is stored.
-    zero_pieces: Mutex<HashMap<u64, BlobId>>,
+    pub(super) zero_pieces: Mutex<HashMap<u64, BlobId>>,
 }
 
 /// Stores a disk.
@@ -142,7 +142,7 @@ pub(crate) fn ingest(
 }
 
 impl Job<'_> {
-    fn chunk_length(&self, offset: u64) -> usize {
+    pub(super) fn chunk_length(&self, offset: u64) -> usize {
         // at most 4 MiB
         usize::try_from(self.chunk.bytes().min(self.size - offset)).unwrap_or(usize::MAX)
     }
@@ -166,137 +166,6 @@ impl Job<'_> {
             planned
         })?;
         self.stored.proceed()
-    }
-
-    fn plan(
-        &self,
-        input: &DiskInput,
-        mut parent: Option<&mut ParentDisk<'_>>,
-        slices: &Sender<Slice>,
-    ) -> Result<()> {
-        // without a comparable parent the list says nothing, and everything is read
-        let changed = match (&input.changed, &parent) {
-            (Some(ranges), Some(parent)) => {
-                Some(ranges.grow(parent.size(), self.size).rounded_to(self.chunk.non_zero()))
-            }
-            _ => None,
-        };
-        let mut sealer = self.stored.sealer()?;
-        let mut extent: Option<Extent> = None;
-        let mut offset = 0;
-        let mut number = 0;
-        while offset < self.size {
-            self.stored.proceed()?;
-            let length = PIECE_SIZE.min(self.size - offset);
-            let is_changed = |start, length| changed.as_ref().is_none_or(|c| c.overlaps(start, length));
-            let same_length =
-                parent.as_ref().is_some_and(|p| PIECE_SIZE.min(p.size() - offset.min(p.size())) == length);
-            let tree = parent.as_mut().and_then(|p| p.piece(offset));
-            match tree {
-                Some(tree) if same_length && !is_changed(offset, length) && !self.stored.damaged => {
-                    lock(&self.pieces)[number] = tree;
-                    add(&self.counters.known, length.div_ceil(self.chunk.bytes()));
-                    self.stored.progress.advance(length, 0);
-                }
-                // the commonest piece of a large disk; the parent's chunks need not be read for it
-                _ if changed.is_none() && self.hole_until(offset, &mut extent)? >= offset + length => {
-                    let tree = self.zero_piece(length, &mut sealer)?;
-                    lock(&self.pieces)[number] = tree;
-                    add(&self.counters.hole, length);
-                    add(&self.counters.known, length.div_ceil(self.chunk.bytes()));
-                    self.stored.progress.advance(length, 0);
-                }
-                _ => {
-                    let chunks = parent.as_mut().zip(tree).and_then(|(p, tree)| {
-                        let theirs = PIECE_SIZE.min(p.size() - offset);
-                        p.chunks(tree, chunk_count(theirs, self.chunk))
-                    });
-                    let parent_size = parent.as_ref().map_or(0, |p| p.size());
-                    let plan = PiecePlan { number, offset, length, parent: chunks, parent_size };
-                    self.plan_piece(plan, &is_changed, changed.is_some(), &mut extent, &mut sealer, slices)?;
-                }
-            }
-            offset += length;
-            number += 1;
-        }
-        sealer.flush()
-    }
-
-    fn plan_piece(
-        &self,
-        plan: PiecePlan,
-        is_changed: &dyn Fn(u64, u64) -> bool,
-        by_list: bool,
-        extent: &mut Option<Extent>,
-        sealer: &mut Sealer<'_>,
-        slices: &Sender<Slice>,
-    ) -> Result<()> {
-        let (offset, length) = (plan.offset, plan.length);
-        let count = chunk_count(length, self.chunk);
-        // A chunk of the parent stands for ours only where it had the same length.
-        let parent_id = |i: usize, start: u64, length: usize| {
-            let theirs = self.chunk.bytes().min(plan.parent_size.saturating_sub(start));
-            plan.parent.as_ref().and_then(|p| p.get(i)).filter(|_| theirs == length as u64).copied()
-        };
-        let mut ids = vec![BlobId([0; 32]); count];
-        let mut parents = vec![BlobId([0; 32]); count];
-        let mut runs: Vec<(usize, usize)> = Vec::new();
-        let per_slice = usize::try_from(SLICE / self.chunk.bytes()).unwrap_or(1).max(1);
-        let mut start = offset;
-        for i in 0..count {
-            let length = self.chunk_length(start);
-            let theirs = parent_id(i, start, length);
-            let clean = theirs.filter(|&id| {
-                by_list
-                    && !is_changed(start, length as u64)
-                    && (!self.stored.damaged || self.stored.has(BlobKind::Data, id))
-            });
-            if let Some(id) = clean {
-                ids[i] = id;
-                add(&self.counters.known, 1);
-                self.stored.progress.advance(length as u64, 0);
-            } else if self.hole_until(start, extent)? >= start + length as u64 {
-                ids[i] = self.zero_chunk(length, sealer)?;
-                add(&self.counters.hole, length as u64);
-                add(&self.counters.known, 1);
-                self.stored.progress.advance(length as u64, 0);
-            } else {
-                parents[i] = theirs.unwrap_or(BlobId([0; 32]));
-                match runs.last_mut() {
-                    Some((first, chunks)) if *first + *chunks == i && *chunks < per_slice => *chunks += 1,
-                    _ => runs.push((i, 1)),
-                }
-            }
-            start += length as u64;
-        }
-        let piece = Arc::new(Piece {
-            number: plan.number,
-            ids: Mutex::new(ids),
-            parent: plan.parent.is_some().then_some(parents),
-            offset,
-            length,
-            slices_left: AtomicU32::new(u32::try_from(runs.len()).unwrap_or(u32::MAX)),
-        });
-        if runs.is_empty() {
-            return self.finish_piece(&piece, sealer);
-        }
-        for (first, chunks) in runs {
-            let slice = Slice { piece: Arc::clone(&piece), first, chunks };
-            // workers only go when they failed
-            if slices.send(slice).is_err() {
-                return self.stored.proceed();
-            }
-        }
-        Ok(())
-    }
-
-    /// How far the hole at `offset` reaches; `offset` itself where there is none.
-    fn hole_until(&self, offset: u64, extent: &mut Option<Extent>) -> Result<u64> {
-        while extent.is_none_or(|e| e.end() <= offset || e.start > offset) {
-            *extent = Some(self.source.extent_at(offset).map_err(RepoError::source_disk)?);
-        }
-        // two neighbouring holes count as one only where the format says so itself
-        Ok(extent.filter(|e| e.kind == ExtentKind::Hole).map_or(offset, |e| e.end()))
     }
 
     fn work(&self, slices: &Receiver<Slice>) -> Result<()> {
@@ -351,14 +220,14 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn finish_piece(&self, piece: &Piece, sealer: &mut Sealer<'_>) -> Result<()> {
+    pub(super) fn finish_piece(&self, piece: &Piece, sealer: &mut Sealer<'_>) -> Result<()> {
         let tree = put_piece(piece.length, &lock(&piece.ids), sealer)?;
         lock(&self.pieces)[piece.number] = tree;
         Ok(())
     }
 
     /// The id of the zero chunk of this length, which is stored when it is first needed.
-    fn zero_chunk(&self, length: usize, sealer: &mut Sealer<'_>) -> Result<BlobId> {
+    pub(super) fn zero_chunk(&self, length: usize, sealer: &mut Sealer<'_>) -> Result<BlobId> {
         let mut zeros = lock(&self.zeros);
         if let Some(&id) = zeros.get(&length) {
             return Ok(id);
@@ -372,7 +241,7 @@ impl Job<'_> {
         Ok(id)
     }
 
-    fn zero_piece(&self, length: u64, sealer: &mut Sealer<'_>) -> Result<BlobId> {
+    pub(super) fn zero_piece(&self, length: u64, sealer: &mut Sealer<'_>) -> Result<BlobId> {
         if let Some(&tree) = lock(&self.zero_pieces).get(&length) {
             return Ok(tree);
         }
@@ -446,18 +315,7 @@ impl Job<'_> {
     }
 }
 
-/// What the planner knows of a piece before it looks at its chunks.
-struct PiecePlan {
-    number: usize,
-    offset: u64,
-    length: u64,
-    /// The parent's chunks of this piece.
-    parent: Option<Vec<BlobId>>,
-    /// Size of the parent's disk, 0 where there is none.
-    parent_size: u64,
-}
-
-fn chunk_count(length: u64, chunk: ChunkSize) -> usize {
+pub(super) fn chunk_count(length: u64, chunk: ChunkSize) -> usize {
     // a piece has at most 4096 chunks
     usize::try_from(length.div_ceil(chunk.bytes())).unwrap_or(usize::MAX)
 }

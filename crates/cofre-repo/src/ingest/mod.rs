@@ -13,6 +13,7 @@ mod disk;
 mod entropy;
 mod parent;
 mod pipeline;
+mod plan;
 mod sealer;
 
 use std::{collections::HashSet, time::Instant};
