@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: cofre and other backup programs on the same disks (docs/benchmarks.md).
 
 mod corpus;
-mod measure;
+pub(crate) mod measure;
 mod peers;
 mod report;
 mod shapes;

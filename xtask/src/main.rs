@@ -5,6 +5,7 @@
 //! | `check-imports` | checks which crate depends on which ([`rooms`]) |
 //! | `check-files` | checks long files, names of modules, links in documents ([`files`], [`links`]) |
 //! | `bench` | measures cofre and other backup programs side by side ([`bench`]) |
+//! | `soak` | kills cofre at random instants and compares the repository with a model ([`soak`]) |
 
 mod bench;
 mod files;
@@ -14,6 +15,7 @@ mod metadata;
 mod options;
 mod rooms;
 mod scratch;
+mod soak;
 mod splitmix;
 
 use std::{
@@ -26,7 +28,11 @@ use std::{
 type Findings = Vec<String>;
 
 fn usage() -> String {
-    format!("usage: cargo xtask COMMAND\n  check-imports\n  check-files\n  {}", bench::USAGE)
+    format!(
+        "usage: cargo xtask COMMAND\n  check-imports\n  check-files\n  {}\n  {}",
+        bench::USAGE,
+        soak::USAGE
+    )
 }
 
 /// The workspace's directory: the one above this crate's.
@@ -41,6 +47,7 @@ fn run(command: &str, arguments: &[String]) -> Result<Findings, Box<dyn Error>> 
         ("check-imports", []) => Ok(imports::check(&metadata::read(&root)?)),
         ("check-files", []) => files::check(&root),
         ("bench", arguments) => bench::run(&root, arguments).map(|()| Findings::new()),
+        ("soak", arguments) => soak::run(&root, arguments).map(|()| Findings::new()),
         _ => Err(format!("not understood: {command} {}\n{}", arguments.join(" "), usage()).into()),
     }
 }
