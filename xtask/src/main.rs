@@ -1,15 +1,22 @@
 //! Developer commands: `cargo xtask COMMAND`.
 //!
-//! | command | what it checks |
+//! | command | what it does |
 //! |---|---|
-//! | `check-imports` | which crate may depend on which ([`rooms`]) |
-//! | `check-files` | long files, names of modules, links in documents ([`files`], [`links`]) |
+//! | `check-imports` | checks which crate depends on which ([`rooms`]) |
+//! | `check-files` | checks long files, names of modules, links in documents ([`files`], [`links`]) |
+//! | `bench` | measures cofre and other backup programs side by side ([`bench`]) |
+//! | `soak` | kills cofre at random instants and compares the repository with a model ([`soak`]) |
 
+mod bench;
 mod files;
 mod imports;
 mod links;
 mod metadata;
+mod options;
 mod rooms;
+mod scratch;
+mod soak;
+mod splitmix;
 
 use std::{
     error::Error,
@@ -17,10 +24,16 @@ use std::{
     process::ExitCode,
 };
 
-const USAGE: &str = "usage: cargo xtask check-imports | check-files";
-
 /// What a check found wrong: one line each, for people.
 type Findings = Vec<String>;
+
+fn usage() -> String {
+    format!(
+        "usage: cargo xtask COMMAND\n  check-imports\n  check-files\n  {}\n  {}",
+        bench::USAGE,
+        soak::USAGE
+    )
+}
 
 /// The workspace's directory: the one above this crate's.
 fn workspace() -> PathBuf {
@@ -28,22 +41,24 @@ fn workspace() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-fn run(command: &str) -> Result<Findings, Box<dyn Error>> {
+fn run(command: &str, arguments: &[String]) -> Result<Findings, Box<dyn Error>> {
     let root = workspace();
-    match command {
-        "check-imports" => Ok(imports::check(&metadata::read(&root)?)),
-        "check-files" => files::check(&root),
-        other => Err(format!("unknown command {other:?}\n{USAGE}").into()),
+    match (command, arguments) {
+        ("check-imports", []) => Ok(imports::check(&metadata::read(&root)?)),
+        ("check-files", []) => files::check(&root),
+        ("bench", arguments) => bench::run(&root, arguments).map(|()| Findings::new()),
+        ("soak", arguments) => soak::run(&root, arguments).map(|()| Findings::new()),
+        _ => Err(format!("not understood: {command} {}\n{}", arguments.join(" "), usage()).into()),
     }
 }
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let (Some(command), None) = (arguments.next(), arguments.next()) else {
-        eprintln!("{USAGE}");
+    let Some(command) = arguments.next() else {
+        eprintln!("{}", usage());
         return ExitCode::from(2);
     };
-    match run(&command) {
+    match run(&command, &arguments.collect::<Vec<_>>()) {
         Ok(findings) if findings.is_empty() => ExitCode::SUCCESS,
         Ok(findings) => {
             findings.iter().for_each(|finding| eprintln!("{finding}"));

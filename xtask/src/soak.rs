@@ -1,0 +1,51 @@
+//! `cargo xtask soak`: cofre is killed at random instants, and the repository compared with a model.
+
+mod engine;
+mod images;
+mod model;
+mod rounds;
+mod totals;
+mod verify;
+
+use std::{
+    error::Error,
+    fs::File,
+    io::Read,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    options::Options,
+    scratch::{self, Scratch},
+};
+
+/// How it is called.
+pub(crate) const USAGE: &str = "soak [--seconds 600] [--seed N] [--work DIR] [--keep]";
+
+/// Runs the command.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Box<dyn Error>> {
+    let options = Options::read(arguments, &["seconds", "seed", "work"], &["keep"])?;
+    let end = Instant::now() + Duration::from_secs(options.number("seconds", 600)?);
+    let seed = options.number("seed", random_seed()?)?;
+    let cofre = scratch::cofre(root)?;
+    let mut scratch = Scratch::new(options.text("work"), "cofre-soak", options.is_set("keep"))?;
+    println!("seed {seed}");
+    let mut soak = rounds::Soak::new(scratch.path(), cofre, seed)?;
+    let mut outcome = Ok(());
+    while outcome.is_ok() && Instant::now() < end {
+        outcome = soak.round();
+    }
+    let outcome = outcome.and_then(|()| soak.finish());
+    println!("{}", soak.totals());
+    outcome.map_err(|error| {
+        scratch.keep();
+        format!("VIOLATION with seed {seed}, in {}: {error}", soak.doing()).into()
+    })
+}
+
+fn random_seed() -> Result<u64, Box<dyn Error>> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
