@@ -2,8 +2,8 @@
 //!
 //! A sealed message is `nonce (16) ‖ ciphertext ‖ tag (16)`: AES-256 in counter mode with a 128-bit
 //! big-endian counter that starts at the nonce, then Poly1305-AES (Bernstein 2005) over the
-//! ciphertext, with the AES-128 encryption of the nonce as its one-time pad. Nonces are random:
-//! 2^48 messages under one key keep the collision chance below 2^-32.
+//! ciphertext, with the AES-128 encryption of the nonce as its one-time pad. Nonces are random;
+//! docs/format.md, section 3, counts how many messages one key can bear.
 //!
 //! AES and SHA-256 come from AWS-LC, Poly1305 from the `poly1305` crate. The crate
 //! `aes256ctr_poly1305aes`, an independent implementation, is the witness in the tests.

@@ -107,8 +107,8 @@ fn object(file: &LeaseFile) -> Object {
     Object::lease(file.epoch)
 }
 
-/// Reads all leases. A lease that cannot be read is taken for a live one of unknown purpose by nobody:
-/// its epoch counts, its content does not.
+/// Reads all leases, and the highest epoch there is. The epoch of a lease that cannot be read counts; it
+/// excludes nobody, because nobody can tell whom.
 fn read_all(repository: &Repository) -> Result<(u64, Vec<LeaseFile>)> {
     let mut highest = 0;
     let mut files = Vec::new();

@@ -12,8 +12,8 @@ use crate::{
     storage::{Object, Storage},
 };
 
-/// Longest such file, stored or unpacked. An index file of ours has about 10 MiB at most; restic's
-/// can be larger.
+/// Longest such file, stored or unpacked. An index file of ours has about 15 MiB before compression, or
+/// 60 for a single pack of the most blobs; restic's can be larger.
 pub const LIMIT: u64 = 256 * 1024 * 1024;
 
 const ZSTD: u8 = 2;

@@ -11,7 +11,8 @@ use crate::{
     unpacked,
 };
 
-/// Most blobs in one index file that we write: 100 000 take about 15 MiB of JSON before compression.
+/// Most blobs in one index file that we write, unless one pack alone has more: 100 000 take about 15 MiB
+/// of JSON before compression.
 pub const MAX_BLOBS: usize = 100_000;
 
 /// An index file.

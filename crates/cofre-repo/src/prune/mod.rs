@@ -109,8 +109,10 @@ impl Repository {
     /// Marks what no point needs and deletes what was marked at least `grace` ago.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] when some point cannot be read in full: nothing is deleted then.
-    /// [`ErrorKind::Locked`] when another prune runs, or somebody reads or writes while packs are due.
+    /// [`ErrorKind::Damaged`] when a tree of some point cannot be read: what the point needs is not known
+    /// then, and nothing is deleted. A lost chunk is no such error.
+    /// [`ErrorKind::Locked`] when another prune runs. Somebody who reads or writes is waited for, not
+    /// refused: the report says so.
     pub fn prune(
         &self,
         grace: SignedDuration,

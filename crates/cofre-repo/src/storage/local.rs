@@ -103,7 +103,8 @@ impl LocalStorage {
             other => other,
         }
         .map_err(|e| failed("create", &path, e))?;
-        // No lock, no sweeping by lock: such file systems fall back on the file's age.
+        // Where the file system has no locks, what a writer that died has left stays: better than to take
+        // the file of a living one.
         let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         Ok(StagedFile { file: Some(file), path, root: self.root.clone() })
     }
