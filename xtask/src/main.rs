@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `check-imports` | checks which crate depends on which ([`rooms`]) |
 //! | `check-files` | checks long files, names of modules, links in documents ([`files`], [`links`]) |
-//! | `bench` | measures cofre and other backup programs side by side ([`bench`]) |
+//! | `bench` | measures cofre and other backup programs side by side ([`mod@bench`]) |
 //! | `soak` | kills cofre at random instants and compares the repository with a model ([`soak`]) |
 
 mod bench;

@@ -36,6 +36,8 @@ use crate::{
 const WINDOW: usize = 128 * 1024;
 /// Longest read of a pack.
 const RUN: u64 = 1024 * 1024;
+/// Longest write, unless a chunk is longer.
+const WRITE: usize = 1024 * 1024;
 /// Bytes between two wanted chunks that are read and thrown away rather than cost a read of their own.
 const GAP: u64 = 32 * 1024;
 
@@ -308,6 +310,7 @@ impl Worker<'_> {
             RepoError::new(ErrorKind::Storage, "the decompressor cannot be set up").with_source(e)
         })?;
         let (mut stored, mut scratch) = (Vec::new(), Vec::new());
+        let mut writer = Writer { worker: self, at: 0, bytes: Vec::with_capacity(WRITE) };
         for run in runs {
             stored.resize(run.length, 0);
             let readable = repository.storage().read_range(&run.pack, run.start, &mut stored).is_ok();
@@ -331,24 +334,50 @@ impl Worker<'_> {
                     })?,
                 };
                 for wanted in same {
-                    self.write(plain, wanted)?;
+                    writer.add(plain, wanted)?;
                 }
             }
+            writer.flush()?;
         }
         Ok(())
     }
+}
 
-    fn write(&self, plain: &[u8], wanted: &Wanted) -> Result<()> {
+/// Puts chunks that are neighbours on the disk together. Threads that write small pieces of one file
+/// spend their time waiting for each other inside the kernel: a file has one lock.
+struct Writer<'a> {
+    worker: &'a Worker<'a>,
+    /// Where `bytes` belong.
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Writer<'_> {
+    fn add(&mut self, plain: &[u8], wanted: &Wanted) -> Result<()> {
+        let worker = self.worker;
         if plain.len() != wanted.length as usize {
-            return Err(self
+            return Err(worker
                 .plan
                 .damaged(format!("the chunk at byte {} has the wrong length", wanted.target)));
         }
-        if plain.iter().any(|&b| b != 0) {
-            self.sink.write_all_at(plain, wanted.target).map_err(RepoError::target_disk)?;
-            self.written.fetch_add(plain.len() as u64, Ordering::Relaxed);
+        worker.progress.advance(plain.len() as u64, 0);
+        if plain.iter().all(|&b| b == 0) {
+            return Ok(());
         }
-        self.progress.advance(plain.len() as u64, 0);
+        if self.at + self.bytes.len() as u64 != wanted.target || self.bytes.len() + plain.len() > WRITE {
+            self.flush()?;
+            self.at = wanted.target;
+        }
+        self.bytes.extend_from_slice(plain);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if !self.bytes.is_empty() {
+            self.worker.sink.write_all_at(&self.bytes, self.at).map_err(RepoError::target_disk)?;
+            self.worker.written.fetch_add(self.bytes.len() as u64, Ordering::Relaxed);
+            self.bytes.clear();
+        }
         Ok(())
     }
 }
