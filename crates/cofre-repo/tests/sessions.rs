@@ -302,7 +302,10 @@ fn a_point_that_cannot_be_read_can_be_forgotten() {
     assert!(points.is_empty() && unreadable[0].point == Some(point.point));
     let error = repository.prune(SignedDuration::ZERO, &Silent, &Cancel::new()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Damaged);
-    let gone = repository.forget(&[PointSelector::Id(point.point.short())], None).unwrap();
+    // not by way of another machine's name
+    let other = repository.forget(&[PointSelector::Id(point.point.short())], Some("other"));
+    assert_eq!(kind(other), ErrorKind::PointNotFound);
+    let gone = repository.forget(&[PointSelector::Id(point.point.short())], Some("vm")).unwrap();
     assert_eq!(gone, [point.point]);
     repository.prune(SignedDuration::ZERO, &Silent, &Cancel::new()).unwrap();
     let report = repository.check(true, &Silent, &Cancel::new()).unwrap();

@@ -26,7 +26,7 @@ use crate::{
     lease::{self, Purpose},
     lock::Access,
     progress::Progress,
-    repository::{PointSelector, Repository, Session},
+    repository::{PointSelector, Repository, Session, UnreadablePoint},
 };
 
 /// What a prune did.
@@ -52,6 +52,19 @@ pub struct PruneReport {
     pub packs_damaged: Vec<PackId>,
 }
 
+/// The points that cannot be read and answer to the beginning of an id, their own or their snapshot's.
+fn unreadable_called<'a>(
+    unreadable: &'a [UnreadablePoint],
+    prefix: &str,
+    name: Option<&str>,
+) -> Vec<&'a UnreadablePoint> {
+    let of_machine = |u: &&UnreadablePoint| name.is_none_or(|n| u.name.as_deref().is_none_or(|of| of == n));
+    let called = |u: &&UnreadablePoint| {
+        u.snapshot.to_hex().starts_with(prefix) || u.point.is_some_and(|p| p.to_hex().starts_with(prefix))
+    };
+    unreadable.iter().filter(of_machine).filter(called).collect()
+}
+
 impl Repository {
     /// Deletes recovery points; their data stay until a prune. A tag must fit exactly one point.
     ///
@@ -64,17 +77,25 @@ impl Repository {
         let mut doomed = Vec::new();
         let mut broken = Vec::new();
         for selector in selectors {
-            // a point that cannot be read answers to its id, or that of its snapshot
-            if let PointSelector::Id(prefix) = selector
-                && let Some(point) = unreadable.iter().find(|u| {
-                    let id = u.point.map_or_else(|| u.snapshot.to_hex(), |p| p.to_hex());
-                    id.starts_with(prefix.as_str()) || u.snapshot.to_hex().starts_with(prefix.as_str())
-                })
-            {
-                broken.push(point);
-                continue;
-            }
-            let point = self.find_point(&points, selector, name)?.document.id;
+            let lost = match selector {
+                PointSelector::Id(prefix) => unreadable_called(&unreadable, prefix, name),
+                _ => Vec::new(),
+            };
+            let point = match self.find_point(&points, selector, name) {
+                Ok(point) if lost.is_empty() => point.document.id,
+                Err(e) if e.kind() == ErrorKind::PointNotFound && lost.len() == 1 => {
+                    broken.extend(lost);
+                    continue;
+                }
+                Err(e) if lost.is_empty() => return Err(e),
+                _ => {
+                    return Err(RepoError::new(
+                        ErrorKind::PointAmbiguous,
+                        format!("{selector} fits several recovery points; none was deleted"),
+                    )
+                    .recommend("Name the point by more digits of its id."));
+                }
+            };
             if let PointSelector::Tag(tag) = selector {
                 let carriers: HashSet<_> = points
                     .iter()
