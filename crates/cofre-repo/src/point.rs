@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::{
     config::ChunkSize,
@@ -22,7 +23,7 @@ pub const PIECE_SIZE: u64 = 64 * 1024 * 1024;
 pub const GROUP_SIZE: u64 = 16 * 1024 * 1024 * 1024;
 /// Largest disk: 64 TiB, one million pieces.
 pub const MAX_DISK_SIZE: u64 = 64 << 40;
-/// Largest `point.json` or `disk.json`.
+/// Largest `point.json`, `disk.json` or file below `keys/`.
 pub const MAX_JSON: u32 = 4 * 1024 * 1024;
 
 /// How far the guest's data agree with each other.
@@ -76,6 +77,35 @@ pub struct PointDocument {
     pub software: String,
     /// The disks, by logical unit number.
     pub disks: Vec<PointDisk>,
+    /// The machine as the program above this crate describes it; this crate does not look into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<serde_json::Value>,
+    /// The files below `keys/`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<PointKeyFile>,
+}
+
+/// A file below `keys/`, as `point.json` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PointKeyFile {
+    /// Name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// A file that goes with a point, below `keys/`: what opens its disks.
+pub struct KeyFile {
+    /// Its name: letters, digits, `.`, `_`, `-`.
+    pub name: String,
+    /// Its bytes: [`MAX_JSON`] at most.
+    pub bytes: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeyFile({}, {} bytes)", self.name, self.bytes.len())
+    }
 }
 
 /// A disk in `point.json`.
@@ -117,6 +147,10 @@ pub struct DiskDocument {
     pub group_size: u64,
     /// How parts of the disk are stored. Version 1: one raw region.
     pub regions: Vec<Region>,
+    /// What the disk's encryption header said of itself without a key; `None` where nobody looked or
+    /// nothing was found. For people and for comparison, not for restoring.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<serde_json::Value>,
     /// Reserved: how stored plaintext maps to the disk's bytes.
     pub mapping: Option<serde_json::Value>,
     /// Reserved: the volume key, sealed.
@@ -218,6 +252,9 @@ impl PointDocument {
         let point: Self = parse("point.json", json)?;
         if point.disks.iter().any(|d| !is_legal_name(&d.directory) || d.size > MAX_DISK_SIZE) {
             return Err(RepoError::damaged("point.json", "lists an impossible disk"));
+        }
+        if point.keys.iter().any(|k| !is_legal_name(&k.name) || k.size > u64::from(MAX_JSON)) {
+            return Err(RepoError::damaged("point.json", "lists an impossible key file"));
         }
         Ok(point)
     }

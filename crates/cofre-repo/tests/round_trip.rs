@@ -10,10 +10,10 @@ use cofre_disk::{
     memory::{MemorySink, MemorySource},
 };
 use cofre_repo::{
-    Cancel, ErrorKind, Repository, RepositorySecret, Result,
+    Cancel, ErrorKind, PointId, Repository, RepositorySecret, Result,
     config::ChunkSize,
     ingest::{DiskInput, IngestReport, IngestRequest, ParentChoice},
-    point::Consistency,
+    point::{Consistency, KeyFile},
     progress::Silent,
     repository::PointSelector,
     storage::local::LocalStorage,
@@ -42,13 +42,16 @@ fn backup_from(
     tag: &str,
 ) -> Result<IngestReport> {
     let request = IngestRequest {
+        id: None,
         name: "vm".into(),
         resource: None,
         tags: vec![tag.to_owned()],
         time: None,
         consistency: Consistency::CrashConsistent,
         parent,
-        disks: vec![DiskInput { name: "os".into(), format: "raw".into(), source, changed }],
+        disks: vec![DiskInput { name: "os".into(), format: "raw".into(), source, changed, encryption: None }],
+        machine: None,
+        keys: Vec::new(),
         software: "test".into(),
     };
     repository.ingest(&request, &Silent, &Cancel::new())
@@ -287,4 +290,52 @@ fn another_chunk_size_reads_everything() {
     backup(&repository, &disk, ParentChoice::None, None, "1");
     assert_eq!(restore(&repository, "1"), disk);
     assert_clean(&repository);
+}
+
+#[test]
+fn keys_and_the_machine_travel_with_the_point() {
+    let directory = tempfile::tempdir().unwrap();
+    let repository = init(directory.path(), 64 * 1024);
+    let id = PointId([0xab; 16]);
+    let machine = serde_json::json!({"vmSize": "Standard_D2s_v3"});
+    let header = serde_json::json!({"headerSha256": "00"});
+    let key = |name: &str, bytes: &[u8]| KeyFile { name: name.into(), bytes: bytes.to_vec().into() };
+    let request = |keys| IngestRequest {
+        id: Some(id),
+        name: "vm".into(),
+        resource: Some("/subscriptions/s/vm".into()),
+        tags: Vec::new(),
+        time: None,
+        consistency: Consistency::CrashConsistent,
+        parent: ParentChoice::Newest,
+        disks: vec![DiskInput {
+            name: "os".into(),
+            format: "raw".into(),
+            source: Box::new(MemorySource::new(vec![1; 70_000], "memory")),
+            changed: None,
+            encryption: Some(header.clone()),
+        }],
+        machine: Some(machine.clone()),
+        keys,
+        software: "test".into(),
+    };
+    let empty_last = vec![key("kek.blob", b"sealed"), key("a.json", b"{}"), key("z", b"")];
+    let report = repository.ingest(&request(empty_last), &Silent, &Cancel::new()).unwrap();
+    assert_eq!(report.point, id);
+    assert_clean(&repository);
+
+    let index = repository.load_index().unwrap();
+    let (points, _) = repository.points(&index).unwrap();
+    assert_eq!(points[0].document.machine.as_ref(), Some(&machine));
+    let files = repository.key_files(&index, &points[0]).unwrap();
+    let files: Vec<_> = files.iter().map(|f| (f.name.as_str(), f.bytes.as_slice())).collect();
+    assert_eq!(files, [("kek.blob", &b"sealed"[..]), ("a.json", b"{}"), ("z", b"")]);
+    let disk = repository.disk_document(&index, &points[0], &points[0].document.disks[0]).unwrap();
+    assert_eq!(disk.encryption.as_ref(), Some(&header));
+
+    for bad in [vec![key("../x", b"")], vec![key("a", b""), key("a", b"")], vec![key("a", &vec![0; 5 << 20])]]
+    {
+        let error = repository.ingest(&request(bad), &Silent, &Cancel::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
 }

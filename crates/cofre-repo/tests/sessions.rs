@@ -57,13 +57,22 @@ fn kind<T>(result: Result<T>) -> ErrorKind {
 
 fn ingest(repository: &Repository, name: &str, source: Box<dyn BlockSource>) -> Result<IngestReport> {
     let request = IngestRequest {
+        id: None,
         name: name.into(),
         resource: None,
         tags: Vec::new(),
         time: None,
         consistency: Consistency::CrashConsistent,
         parent: ParentChoice::Newest,
-        disks: vec![DiskInput { name: "os".into(), format: "raw".into(), source, changed: None }],
+        disks: vec![DiskInput {
+            name: "os".into(),
+            format: "raw".into(),
+            source,
+            changed: None,
+            encryption: None,
+        }],
+        machine: None,
+        keys: Vec::new(),
         software: "test".into(),
     };
     repository.ingest(&request, &Silent, &Cancel::new())

@@ -285,6 +285,7 @@ impl Job<'_> {
             piece_size: PIECE_SIZE,
             group_size: GROUP_SIZE,
             regions: vec![Region { kind: "raw".to_owned(), offset: 0, length: self.size, grid_origin: 0 }],
+            encryption: input.encryption.clone(),
             mapping: None,
             sealed_volume_key: None,
             dedup_domain: None,

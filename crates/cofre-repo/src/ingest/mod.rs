@@ -31,7 +31,7 @@ use crate::{
     lease::{self, Purpose},
     lock::Access,
     pack::{self, BlobKind},
-    point::{Consistency, MAX_DISK_SIZE, PointDisk, PointDocument},
+    point::{Consistency, KeyFile, MAX_DISK_SIZE, MAX_JSON, PointDisk, PointDocument, PointKeyFile},
     progress::Progress,
     repository::{Point, PointSelector, Repository, Session},
     snapshot::{self, Snapshot},
@@ -51,6 +51,8 @@ pub struct DiskInput {
     pub source: Box<dyn BlockSource>,
     /// The ranges that changed since the parent, if somebody kept count. Only those are read.
     pub changed: Option<DirtyRanges>,
+    /// What its encryption header says, for `disk.json`.
+    pub encryption: Option<serde_json::Value>,
 }
 
 /// Which earlier point the disks are compared with.
@@ -66,6 +68,9 @@ pub enum ParentChoice {
 
 /// What to back up, and as what.
 pub struct IngestRequest {
+    /// The point's id, where the caller has one to give (that of its job); random otherwise. No other
+    /// point may have it.
+    pub id: Option<PointId>,
     /// Name of the machine: letters, digits, `.`, `_`, `-`.
     pub name: String,
     /// Its resource id; a path made of its name if there is none.
@@ -80,6 +85,10 @@ pub struct IngestRequest {
     pub parent: ParentChoice,
     /// The disks, in the order of their logical unit numbers.
     pub disks: Vec<DiskInput>,
+    /// The machine as the caller describes it, for `point.json`.
+    pub machine: Option<serde_json::Value>,
+    /// The files below `keys/`.
+    pub keys: Vec<KeyFile>,
     /// Name and version of the calling program.
     pub software: String,
 }
@@ -149,6 +158,13 @@ fn validate(request: &IngestRequest) -> Result<()> {
             ));
         }
     }
+    let mut seen = HashSet::new();
+    for key in &request.keys {
+        let (name, size) = (&key.name, key.bytes.len());
+        if !is_legal_name(name) || !seen.insert(name) || size > MAX_JSON as usize {
+            return invalid(format!("{name:?} ({size} bytes) cannot be a key file of a point"));
+        }
+    }
     for tag in &request.tags {
         if tag.is_empty() || tag.len() > 256 || tag.contains(',') || tag.chars().any(char::is_control) {
             return invalid(format!(
@@ -192,9 +208,14 @@ impl Repository {
             .recommend("Leave the list out: the first backup reads the whole disk."));
         }
 
-        let mut id = [0; 16];
-        random(&mut id)?;
-        let id = PointId(id);
+        let id = match request.id {
+            Some(id) => id,
+            None => {
+                let mut id = [0; 16];
+                random(&mut id)?;
+                PointId(id)
+            }
+        };
         let pipeline = Pipeline::new(self, &index, progress, cancel);
         let (made, stored) = pipeline.run(|stored| {
             let mut disks = Vec::new();
@@ -352,6 +373,12 @@ fn build_root(
         consistency: request.consistency,
         tags: request.tags.clone(),
         software: request.software.clone(),
+        machine: request.machine.clone(),
+        keys: request
+            .keys
+            .iter()
+            .map(|k| PointKeyFile { name: k.name.clone(), size: k.bytes.len() as u64 })
+            .collect(),
         disks: disks
             .iter()
             .map(|d| PointDisk {
@@ -374,6 +401,16 @@ fn build_root(
     let blob = sealer.put_bytes(BlobKind::Data, &json)?;
     let mut root = TreeBuilder::default();
     root.directory("disks", directory)?;
+    if !request.keys.is_empty() {
+        let mut files: Vec<_> = request.keys.iter().collect();
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut keys = TreeBuilder::default();
+        for file in files {
+            let blob = sealer.put_bytes(BlobKind::Data, &file.bytes)?;
+            keys.file(&file.name, file.bytes.len() as u64, &[blob])?;
+        }
+        root.directory("keys", sealer.put_tree(keys)?)?;
+    }
     root.file("point.json", json.len() as u64, &[blob])?;
     let root = sealer.put_tree(root)?;
     sealer.flush()?;

@@ -2,12 +2,14 @@
 
 use std::str::FromStr;
 
+use zeroize::Zeroizing;
+
 use super::{BlobReader, Repository};
 use crate::{
     error::{ErrorKind, RepoError, Result},
     id::{BlobId, PointId, SnapshotId},
     index::Index,
-    point::{DiskDocument, MAX_JSON, PointDisk, PointDocument},
+    point::{DiskDocument, KeyFile, MAX_JSON, PointDisk, PointDocument},
     snapshot,
     tree::Tree,
 };
@@ -106,6 +108,39 @@ impl Repository {
         }
         points.sort_by_key(|p| (p.document.time, p.document.committed, p.document.id));
         Ok((points, unreadable))
+    }
+
+    /// The files below `keys/` of a point, in the order of `point.json`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`], [`ErrorKind::Storage`].
+    pub fn key_files(&self, index: &Index, point: &Point) -> Result<Vec<KeyFile>> {
+        if point.document.keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of = format!("point {}", point.document.id.short());
+        let mut reader = BlobReader::new(self, index)?;
+        let root = reader.tree(point.tree)?;
+        let keys = root.directory("keys").ok_or_else(|| RepoError::damaged(&of, "lacks its keys"))?;
+        let keys = reader.tree(keys)?;
+        let mut files = Vec::new();
+        for entry in &point.document.keys {
+            let bytes = Zeroizing::new(reader.file(&keys, &entry.name, MAX_JSON)?);
+            if bytes.len() as u64 != entry.size {
+                let what = format!("has a key file {} of another size than it announces", entry.name);
+                return Err(RepoError::damaged(&of, what));
+            }
+            files.push(KeyFile { name: entry.name.clone(), bytes });
+        }
+        Ok(files)
+    }
+
+    /// What a point says of one of its disks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`], [`ErrorKind::Storage`].
+    pub fn disk_document(&self, index: &Index, point: &Point, disk: &PointDisk) -> Result<DiskDocument> {
+        open_disk(&mut BlobReader::new(self, index)?, point, disk).map(|(document, _)| document)
     }
 
     /// The point that is meant, among those of the machine `name` where one is given.

@@ -56,10 +56,12 @@ pub(crate) fn run(args: IngestArgs, context: &Context) -> Result<Done> {
             format: disk.format.name().to_owned(),
             source,
             changed,
+            encryption: None,
         });
     }
     let repository = cofre_repo::Repository::open(args.repo.url.storage()?, &secret)?;
     let request = IngestRequest {
+        id: None,
         name: args.name,
         resource: None,
         tags: args.tags,
@@ -71,6 +73,8 @@ pub(crate) fn run(args: IngestArgs, context: &Context) -> Result<Done> {
             Parent::Point(point) => ParentChoice::Point(point),
         },
         disks,
+        machine: None,
+        keys: Vec::new(),
         software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
     };
     let report = repository.ingest(&request, &context.progress, &context.cancel)?;
