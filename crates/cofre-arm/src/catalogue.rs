@@ -71,6 +71,8 @@ pub enum Problem {
     Forbidden,
     /// An image lies outside the folders that machines may use.
     ImageOutsideRoots,
+    /// An image cannot be opened.
+    ImageUnavailable,
     /// The database, the key store or a file could not be used.
     StateUnavailable,
 }
@@ -141,6 +143,7 @@ impl Problem {
         Self::InvalidParameter,
         Self::Forbidden,
         Self::ImageOutsideRoots,
+        Self::ImageUnavailable,
         Self::StateUnavailable,
     ];
 
@@ -376,6 +379,13 @@ impl Problem {
                 403,
                 "A disk image lies outside the folders that machines may use.",
                 "Allow its folder (`cofre host allow-folder`), or move the image.",
+            ),
+            Self::ImageUnavailable => row(
+                "",
+                "ImageUnavailable",
+                409,
+                "A disk image of the machine cannot be opened.",
+                "Check that it exists, may be read, and is of the format that the machine names.",
             ),
             Self::StateUnavailable => passing(row(
                 "",
