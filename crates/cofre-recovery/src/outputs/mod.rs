@@ -1,0 +1,1 @@
+//! The files that a restore of disks writes beside the disks.
