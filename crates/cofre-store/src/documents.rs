@@ -1,0 +1,264 @@
+//! Documents: every resource is one.
+
+use std::ops::Bound;
+
+use jiff::Timestamp;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    column,
+    error::{Result, StoreError},
+    sqlite, subtree,
+};
+
+/// A document as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its key: a lower-cased resource id, or another path. Compared by its bytes.
+    pub path: String,
+    /// What it is.
+    pub kind: String,
+    /// The number of the batch that wrote it last ([`Committed::revision`](crate::Committed::revision)).
+    pub revision: u64,
+    /// Its content, usually JSON.
+    pub body: Vec<u8>,
+    /// When it was written last, to the microsecond: [`Batch::at`](crate::Batch::at).
+    pub updated: Timestamp,
+}
+
+/// A change to one document, or a demand on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Writes a new document; a conflict if there is one.
+    Create {
+        /// Its key.
+        path: String,
+        /// What it is.
+        kind: String,
+        /// Its content.
+        body: Vec<u8>,
+    },
+    /// Gives a document a new body; a conflict unless it is there with this revision.
+    Replace {
+        /// Its key.
+        path: String,
+        /// The revision that was read.
+        revision: u64,
+        /// The new content.
+        body: Vec<u8>,
+    },
+    /// Writes a document, whatever is there.
+    Put {
+        /// Its key.
+        path: String,
+        /// What it is.
+        kind: String,
+        /// Its content.
+        body: Vec<u8>,
+    },
+    /// Deletes a document. With a revision, a conflict unless it is there with that one; without, nothing happens if
+    /// there is none.
+    Delete {
+        /// Its key.
+        path: String,
+        /// The revision that was read, if that matters.
+        revision: Option<u64>,
+    },
+    /// Changes nothing: a conflict unless the document is there with this revision, or, without one, is not there.
+    Expect {
+        /// Its key.
+        path: String,
+        /// The revision that was read; `None` if there was no document.
+        revision: Option<u64>,
+    },
+}
+
+impl Change {
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::Create { path, kind, body } | Self::Put { path, kind, body } => {
+                column::check_key("path", path)?;
+                column::check_key("kind", kind)?;
+                column::check_body(path, body)
+            }
+            Self::Replace { path, body, .. } => {
+                column::check_key("path", path)?;
+                column::check_body(path, body)
+            }
+            Self::Delete { path, .. } | Self::Expect { path, .. } => column::check_key("path", path),
+        }
+    }
+}
+
+const COLUMNS: &str = "path, kind, revision, updated, body";
+
+fn decode(row: &SqliteRow) -> Result<Document> {
+    Ok(Document {
+        path: column::get(row, "path")?,
+        kind: column::get(row, "kind")?,
+        revision: column::number(row, "revision")?,
+        body: column::get(row, "body")?,
+        updated: column::time(row, "updated")?,
+    })
+}
+
+pub(crate) async fn read(connection: &mut SqliteConnection, path: &str) -> Result<Option<Document>> {
+    sqlx::query("SELECT path, kind, revision, updated, body FROM document WHERE path = $1")
+        .bind(path)
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| sqlite::error(format!("{path} could not be read"), error))?
+        .as_ref()
+        .map(decode)
+        .transpose()
+}
+
+fn push_range(query: &mut QueryBuilder<Sqlite>, (from, to): (Bound<String>, Bound<String>)) {
+    match from {
+        Bound::Included(from) => drop(query.push(" AND path >= ").push_bind(from)),
+        Bound::Excluded(from) => drop(query.push(" AND path > ").push_bind(from)),
+        Bound::Unbounded => {}
+    }
+    match to {
+        Bound::Included(to) => drop(query.push(" AND path <= ").push_bind(to)),
+        Bound::Excluded(to) => drop(query.push(" AND path < ").push_bind(to)),
+        Bound::Unbounded => {}
+    }
+}
+
+pub(crate) async fn list(
+    connection: &mut SqliteConnection,
+    kind: Option<&str>,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Document>> {
+    let mut query = QueryBuilder::<Sqlite>::new("");
+    for (index, range) in subtree::ranges(prefix, after).into_iter().enumerate() {
+        let union = if index == 0 { "" } else { " UNION ALL " };
+        query.push(format_args!("{union}SELECT {COLUMNS} FROM document WHERE 1 = 1"));
+        if let Some(kind) = kind {
+            query.push(" AND kind = ").push_bind(kind);
+        }
+        push_range(&mut query, range);
+    }
+    query.push(" ORDER BY path LIMIT ").push_bind(column::limit(limit));
+    let rows = query.build().fetch_all(connection).await;
+    rows.map_err(|error| sqlite::error(format!("what is below {prefix:?} could not be listed"), error))?
+        .iter()
+        .map(decode)
+        .collect()
+}
+
+pub(crate) async fn count_kind(connection: &mut SqliteConnection, kind: &str, prefix: &str) -> Result<u64> {
+    let mut total = 0;
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT CAST(sum(rows) AS BIGINT) AS total FROM (");
+    for (index, range) in subtree::ranges(prefix, None).into_iter().enumerate() {
+        let union = if index == 0 { "" } else { " UNION ALL " };
+        query
+            .push(format_args!("{union}SELECT count(*) AS rows FROM document WHERE kind = "))
+            .push_bind(kind);
+        push_range(&mut query, range);
+    }
+    query.push(") AS counted");
+    let row = query.build().fetch_optional(connection).await;
+    let row =
+        row.map_err(|error| sqlite::error(format!("what is below {prefix:?} could not be counted"), error))?;
+    if let Some(row) = row {
+        total = column::number(&row, "total")?;
+    }
+    Ok(total)
+}
+
+/// Applies one change within a transaction.
+pub(crate) async fn apply(
+    connection: &mut SqliteConnection,
+    change: &Change,
+    revision: u64,
+    at: Timestamp,
+) -> Result<()> {
+    let new = column::from_number(revision, "revision")?;
+    let updated = at.as_microsecond();
+    let (path, expected, query) = match change {
+        Change::Create { path, kind, body } => (
+            path,
+            None,
+            sqlx::query(
+                "INSERT INTO document (path, kind, revision, updated, body) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT DO NOTHING",
+            )
+            .bind(path)
+            .bind(kind)
+            .bind(new)
+            .bind(updated)
+            .bind(body),
+        ),
+        Change::Replace { path, revision, body } => (
+            path,
+            Some(*revision),
+            sqlx::query(
+                "UPDATE document SET revision = $3, updated = $4, body = $5 WHERE path = $1 AND revision = $2",
+            )
+            .bind(path)
+            .bind(column::bound(*revision))
+            .bind(new)
+            .bind(updated)
+            .bind(body),
+        ),
+        Change::Put { path, kind, body } => {
+            let query = sqlx::query(
+                "INSERT INTO document (path, kind, revision, updated, body) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (path) DO UPDATE SET kind = excluded.kind, revision = excluded.revision, \
+                 updated = excluded.updated, body = excluded.body",
+            );
+            let query = query.bind(path).bind(kind).bind(new).bind(updated).bind(body);
+            (path, None, query)
+        }
+        Change::Delete { path, revision: None } => {
+            let query = sqlx::query("DELETE FROM document WHERE path = $1").bind(path);
+            query.execute(connection).await.map_err(|error| unwritten(path, error))?;
+            return Ok(());
+        }
+        Change::Delete { path, revision: Some(revision) } => (
+            path,
+            Some(*revision),
+            sqlx::query("DELETE FROM document WHERE path = $1 AND revision = $2")
+                .bind(path)
+                .bind(column::bound(*revision)),
+        ),
+        Change::Expect { path, revision: expected } => return expect(connection, path, *expected).await,
+    };
+    let changed =
+        query.execute(&mut *connection).await.map_err(|error| unwritten(path, error))?.rows_affected();
+    if changed == 0 {
+        expect(connection, path, expected).await?;
+        return Err(StoreError::corrupt(format!("{path} could be read but not found")));
+    }
+    Ok(())
+}
+
+fn unwritten(path: &str, error: sqlx::Error) -> StoreError {
+    sqlite::error(format!("{path} could not be written"), error)
+}
+
+/// A conflict unless the document at `path` has this revision.
+async fn expect(connection: &mut SqliteConnection, path: &str, expected: Option<u64>) -> Result<()> {
+    let row = sqlx::query("SELECT revision FROM document WHERE path = $1")
+        .bind(path)
+        .fetch_optional(connection)
+        .await
+        .map_err(|error| sqlite::error(format!("{path} could not be read"), error))?;
+    let found = row.map(|row| column::number(&row, "revision")).transpose()?;
+    match (expected, found) {
+        (expected, found) if expected == found => Ok(()),
+        (None, _) => Err(StoreError::conflict(path, format!("{path} exists already"))),
+        (Some(expected), None) => Err(StoreError::conflict(
+            path,
+            format!("{path} does not exist; revision {expected} was expected"),
+        )),
+        (Some(expected), Some(found)) => {
+            let what = format!("{path} has revision {found}; {expected} was expected");
+            Err(StoreError::conflict(path, what))
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The store: its calls, each of which blocks until it is done.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use sqlx::{QueryBuilder, Sqlite, pool::PoolConnection};
+
+use crate::{
+    batch::{Batch, Committed},
+    chain::ChainHead,
+    documents::{self, Document},
+    error::Result,
+    events::{self, EventRow},
+    executor::Executor,
+    jobs::{self, JobFilter, JobRow},
+    points::{self, PointFilter, PointRow},
+    sqlite::{self, Pools},
+};
+
+/// A place in a list of jobs or points, which go from the newest to the oldest: after the one of this time and id. It
+/// stays right when that one is deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The time the list is sorted by.
+    pub time: Timestamp,
+    /// The id, for those of the same time.
+    pub id: String,
+}
+
+impl Position {
+    pub(crate) fn push_range(
+        query: &mut QueryBuilder<Sqlite>,
+        column: &str,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        after: Option<&Self>,
+    ) {
+        if let Some(from) = from {
+            query.push(format_args!(" AND {column} >= ")).push_bind(from.as_microsecond());
+        }
+        if let Some(to) = to {
+            query.push(format_args!(" AND {column} < ")).push_bind(to.as_microsecond());
+        }
+        if let Some(after) = after {
+            query.push(format_args!(" AND ({column}, id) < (")).push_bind(after.time.as_microsecond());
+            query.push(", ").push_bind(&after.id).push(")");
+        }
+    }
+}
+
+/// The database of the control plane.
+///
+/// Share one among threads: readers run beside each other and beside the one writer, and batches wait in a queue. Several
+/// processes may open one file, on a local file system. A call on a thread of an asynchronous runtime blocks that
+/// thread; it does not panic.
+#[derive(Debug)]
+pub struct Store {
+    pools: Pools,
+    executor: Executor,
+}
+
+impl Store {
+    /// Opens the database in the file `path`. Where there is no file, one is made that its owner alone may read. An older
+    /// schema is brought up to date.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotADatabase`](crate::ErrorKind::NotADatabase) for a file that is none of ours, which is left as it
+    /// is; `NewerSchema`; `ReadOnly`; `Busy`; `Full`; `Corrupt`; `Unavailable`.
+    pub fn open(path: &Path) -> Result<Self> {
+        let executor = Executor::new()?;
+        let pools = executor.wait(sqlite::open(path))?;
+        Ok(Self { pools, executor })
+    }
+
+    /// A database in memory, which ends with the store: for tests and trials. Its calls run one after the other.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub fn in_memory() -> Result<Self> {
+        let executor = Executor::new()?;
+        let pools = executor.wait(sqlite::in_memory())?;
+        Ok(Self { pools, executor })
+    }
+
+    /// Applies a batch: all of it or nothing. When this returns `Ok`, it is on the disk and every later call sees it.
+    ///
+    /// # Errors
+    /// `Conflict`, with the first thing that is not as expected as its subject; `Invalid`; `Busy`; `Full`; and those of
+    /// damage. After any error nothing of the batch is there, and the store can be used on.
+    pub fn commit(&self, batch: &Batch) -> Result<Committed> {
+        batch.check()?;
+        if batch.is_empty() {
+            return Ok(Committed { revision: 0 });
+        }
+        self.executor.wait(async {
+            let mut transaction = sqlite::begin(&self.pools.writer).await?;
+            match batch.apply(&mut transaction).await {
+                Ok(committed) => {
+                    sqlite::commit(transaction).await?;
+                    Ok(committed)
+                }
+                Err(error) => {
+                    // What went wrong first is what the caller has to know. Dropped, it would be rolled back as well.
+                    drop(transaction.rollback().await);
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
+        let reader = self.pools.readers.acquire().await;
+        reader.map_err(|error| sqlite::error("the database could not be read", error))
+    }
+
+    /// The document at `path`.
+    ///
+    /// # Errors
+    /// `Busy`, `Corrupt`, `Unavailable`, as of every call that reads.
+    pub fn read(&self, path: &str) -> Result<Option<Document>> {
+        self.executor.wait(async { documents::read(&mut *self.reader().await?, path).await })
+    }
+
+    /// Documents in the order of their paths' bytes: the one at `prefix` and those below it, after the path `after`, at
+    /// most `limit`. `/a/b` means `/a/b` and `/a/b/c`, not `/a/bc`; `/a/b/` what begins with it; the empty prefix
+    /// everything.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Document>> {
+        self.executor
+            .wait(async { documents::list(&mut *self.reader().await?, None, prefix, after, limit).await })
+    }
+
+    /// Like [`Self::list`], documents of one kind alone.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn list_kind(
+        &self,
+        kind: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
+        self.executor.wait(async {
+            documents::list(&mut *self.reader().await?, Some(kind), prefix, after, limit).await
+        })
+    }
+
+    /// How many documents of a kind there are at `prefix` and below.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn count_kind(&self, kind: &str, prefix: &str) -> Result<u64> {
+        self.executor.wait(async { documents::count_kind(&mut *self.reader().await?, kind, prefix).await })
+    }
+
+    /// The job of this id.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn job(&self, id: &str) -> Result<Option<JobRow>> {
+        self.executor.wait(async { jobs::get(&mut *self.reader().await?, id).await })
+    }
+
+    /// Jobs, those that began last first, after a position, at most `limit`.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn jobs(&self, filter: &JobFilter, after: Option<&Position>, limit: usize) -> Result<Vec<JobRow>> {
+        self.executor.wait(async { jobs::list(&mut *self.reader().await?, filter, after, limit).await })
+    }
+
+    /// All jobs that have not ended, the oldest first.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn running(&self) -> Result<Vec<JobRow>> {
+        self.executor.wait(async { jobs::running(&mut *self.reader().await?).await })
+    }
+
+    /// The recovery point of an item with this id.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn point(&self, item: &str, id: &str) -> Result<Option<PointRow>> {
+        self.executor.wait(async { points::get(&mut *self.reader().await?, item, id).await })
+    }
+
+    /// Recovery points of an item, the latest first, after a position, at most `limit`.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn points(
+        &self,
+        item: &str,
+        filter: &PointFilter,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> Result<Vec<PointRow>> {
+        self.executor
+            .wait(async { points::list(&mut *self.reader().await?, item, filter, after, limit).await })
+    }
+
+    /// How many recovery points an item has, in whatever state.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn count_points(&self, item: &str) -> Result<u64> {
+        self.executor.wait(async { points::count(&mut *self.reader().await?, item).await })
+    }
+
+    /// Events of a writer in their order, from the sequence `from` on, at most `limit`.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn events(&self, writer: &str, from: u64, limit: usize) -> Result<Vec<EventRow>> {
+        self.executor.wait(async { events::list(&mut *self.reader().await?, writer, from, limit).await })
+    }
+
+    /// Everyone who wrote events, in the order of their names' bytes.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn writers(&self) -> Result<Vec<String>> {
+        self.executor.wait(async { events::writers(&mut *self.reader().await?).await })
+    }
+
+    /// Where the chain of a writer ends, by its last event; nothing is verified.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn chain_head(&self, writer: &str) -> Result<ChainHead> {
+        self.executor.wait(async { events::head(&mut *self.reader().await?, writer).await })
+    }
+
+    /// Verifies all events of a writer and returns where its chain ends. What a chain cannot prove by itself is said at
+    /// [`ChainHead`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::ChainBroken`](crate::ErrorKind::ChainBroken), with the first bad event as its subject; those of
+    /// [`Self::read`].
+    pub fn verify_chain(&self, writer: &str) -> Result<ChainHead> {
+        let mut head = ChainHead::EMPTY;
+        // A connection for each page, so that a long chain does not keep others from reading.
+        while self
+            .executor
+            .wait(async { events::verify_page(&mut *self.reader().await?, writer, &mut head).await })?
+        {
+        }
+        Ok(head)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.executor.wait(self.pools.close());
+    }
+}

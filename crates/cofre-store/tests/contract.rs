@@ -1,0 +1,477 @@
+//! What every database behind the store's face has to do. One more body takes the same exam by one more test here.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use cofre_store::{
+    Batch, Change, Digest, ErrorKind, Event, JobChange, JobFilter, JobRow, PointChange, PointFilter,
+    PointRow, Store,
+};
+use jiff::{SignedDuration, Timestamp};
+
+#[test]
+fn in_memory() {
+    contract(&|| Store::in_memory().unwrap());
+}
+
+#[test]
+fn in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    contract(&|| {
+        count.set(count.get() + 1);
+        Store::open(&directory.path().join(format!("{}.db", count.get()))).unwrap()
+    });
+}
+
+/// The exam: each part gets an empty store.
+fn contract(new: &dyn Fn() -> Store) {
+    let parts: &[fn(&Store)] = &[
+        documents_are_created_read_replaced_and_deleted,
+        expectations_that_fail_change_nothing,
+        revisions_never_come_back,
+        a_subtree_is_listed_exactly,
+        odd_characters_are_only_characters,
+        lists_are_paged,
+        kinds_are_listed_and_counted,
+        what_cannot_be_stored_is_refused,
+        jobs_live_and_end,
+        jobs_are_fenced_by_their_epoch,
+        one_job_runs_on_an_item,
+        jobs_are_filtered_and_paged,
+        points_are_written_listed_and_rebuilt,
+        events_are_chained,
+        a_batch_is_one,
+    ];
+    for part in parts {
+        part(&new());
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    // Microseconds, which is what is kept.
+    Timestamp::new(1_700_000_000 + seconds, 123_456_000).unwrap()
+}
+
+fn batch() -> Batch {
+    Batch::new(at(0))
+}
+
+fn change(store: &Store, change: Change) -> cofre_store::Result<u64> {
+    store.commit(&Batch { changes: vec![change], ..batch() }).map(|committed| committed.revision)
+}
+
+fn put(path: &str, kind: &str) -> Change {
+    Change::Put { path: path.to_owned(), kind: kind.to_owned(), body: path.as_bytes().to_vec() }
+}
+
+fn create(path: &str) -> Change {
+    Change::Create { path: path.to_owned(), kind: "thing".to_owned(), body: b"{}".to_vec() }
+}
+
+fn replace(path: &str, revision: u64) -> Change {
+    Change::Replace { path: path.to_owned(), revision, body: b"new".to_vec() }
+}
+
+fn delete(path: &str, revision: Option<u64>) -> Change {
+    Change::Delete { path: path.to_owned(), revision }
+}
+
+fn expect(path: &str, revision: Option<u64>) -> Change {
+    Change::Expect { path: path.to_owned(), revision }
+}
+
+fn paths(store: &Store, prefix: &str) -> Vec<String> {
+    store.list(prefix, None, 1000).unwrap().into_iter().map(|document| document.path).collect()
+}
+
+/// Demands that a batch is a conflict about `subject`.
+#[track_caller]
+fn conflict<T: std::fmt::Debug>(result: cofre_store::Result<T>, subject: &str) {
+    let error = result.unwrap_err();
+    assert_eq!((error.kind(), error.subject()), (ErrorKind::Conflict, Some(subject)), "{error}");
+    assert!(!error.recommendation().is_empty());
+}
+
+fn documents_are_created_read_replaced_and_deleted(store: &Store) {
+    assert_eq!(store.read("/a").unwrap(), None);
+    let first = store.commit(&Batch { at: at(5), changes: vec![create("/a")], ..batch() }).unwrap().revision;
+    let document = store.read("/a").unwrap().unwrap();
+    assert_eq!(
+        (document.path.as_str(), document.kind.as_str(), document.body.as_slice()),
+        ("/a", "thing", &b"{}"[..])
+    );
+    assert_eq!((document.revision, document.updated), (first, at(5)));
+
+    let second =
+        store.commit(&Batch { at: at(6), changes: vec![replace("/a", first)], ..batch() }).unwrap().revision;
+    let document = store.read("/a").unwrap().unwrap();
+    assert_eq!((document.kind.as_str(), document.body.as_slice()), ("thing", &b"new"[..]));
+    assert_eq!((document.revision, document.updated), (second, at(6)));
+    assert!(second > first);
+
+    change(store, put("/a", "other")).unwrap();
+    assert_eq!(store.read("/a").unwrap().unwrap().kind, "other");
+    change(store, delete("/a", None)).unwrap();
+    change(store, delete("/a", None)).unwrap();
+    assert_eq!(store.read("/a").unwrap(), None);
+    let third = change(store, put("/a", "x")).unwrap();
+    change(store, delete("/a", Some(third))).unwrap();
+    assert_eq!(store.read("/a").unwrap(), None);
+}
+
+fn expectations_that_fail_change_nothing(store: &Store) {
+    let revision = change(store, create("/a")).unwrap();
+    conflict(change(store, create("/a")), "/a");
+    conflict(change(store, replace("/a", revision + 1)), "/a");
+    conflict(change(store, replace("/a", u64::MAX)), "/a");
+    conflict(change(store, replace("/b", revision)), "/b");
+    conflict(change(store, delete("/a", Some(revision + 1))), "/a");
+    conflict(change(store, delete("/b", Some(1))), "/b");
+    conflict(change(store, expect("/a", None)), "/a");
+    conflict(change(store, expect("/a", Some(revision + 1))), "/a");
+    conflict(change(store, expect("/b", Some(revision))), "/b");
+    change(store, expect("/a", Some(revision))).unwrap();
+    change(store, expect("/b", None)).unwrap();
+    let document = store.read("/a").unwrap().unwrap();
+    assert_eq!((document.revision, document.body.as_slice()), (revision, &b"{}"[..]));
+    assert_eq!(paths(store, ""), ["/a"]);
+}
+
+fn revisions_never_come_back(store: &Store) {
+    let first = change(store, create("/a")).unwrap();
+    change(store, delete("/a", Some(first))).unwrap();
+    let second = change(store, create("/a")).unwrap();
+    assert!(second > first);
+    conflict(change(store, replace("/a", first)), "/a");
+    // Within a batch, changes happen in their order and share the revision.
+    let changes = vec![delete("/a", Some(second)), create("/a"), create("/b")];
+    let third = store.commit(&Batch { changes, ..batch() }).unwrap().revision;
+    assert_eq!(store.read("/a").unwrap().unwrap().revision, third);
+    assert_eq!(store.read("/b").unwrap().unwrap().revision, third);
+    // One that fails leaves no gap that could be taken for another's revision.
+    conflict(change(store, create("/a")), "/a");
+    assert!(change(store, create("/c")).unwrap() > third);
+}
+
+fn a_subtree_is_listed_exactly(store: &Store) {
+    for path in
+        ["/a", "/a/b", "/a/b/", "/a/b/c", "/a/b/c/d", "/a/bc", "/a/b.c", "/a/b0", "/a/b-", "/a/c", "/b"]
+    {
+        change(store, put(path, "x")).unwrap();
+    }
+    assert_eq!(paths(store, "/a/b"), ["/a/b", "/a/b/", "/a/b/c", "/a/b/c/d"]);
+    assert_eq!(paths(store, "/a/b/"), ["/a/b/", "/a/b/c", "/a/b/c/d"]);
+    assert_eq!(paths(store, "/a/b/c"), ["/a/b/c", "/a/b/c/d"]);
+    assert_eq!(paths(store, "/A"), [""; 0], "paths are compared by their bytes");
+    assert_eq!(paths(store, "/a/"), paths(store, "/a")[1..]);
+    assert_eq!(paths(store, "").len(), 11);
+    assert!(paths(store, "").is_sorted());
+    assert_eq!(paths(store, "/none"), [""; 0]);
+}
+
+fn odd_characters_are_only_characters(store: &Store) {
+    let odd = [
+        "/%",
+        "/_",
+        "/a;DROP TABLE document",
+        "/'\"",
+        "/\\",
+        "/ü",
+        "/日本",
+        "/\u{10ffff}",
+        "/*?[a]",
+        "/\n",
+        " ",
+    ];
+    for path in odd {
+        change(store, create(path)).unwrap();
+        change(store, create(&format!("{path}/below"))).unwrap();
+        change(store, create(&format!("{path}x"))).unwrap();
+    }
+    for path in odd {
+        assert_eq!(paths(store, path), [path.to_owned(), format!("{path}/below")]);
+        assert_eq!(store.count_kind("thing", path).unwrap(), 2);
+        assert_eq!(store.read(path).unwrap().unwrap().path, path);
+    }
+    assert_eq!(store.count_kind("thing", "").unwrap(), 3 * odd.len() as u64);
+}
+
+fn lists_are_paged(store: &Store) {
+    let all: Vec<String> = (0..25).map(|n| format!("/p/{n:02}")).collect();
+    let changes = std::iter::once(create("/p")).chain(all.iter().map(|path| create(path))).collect();
+    store.commit(&Batch { changes, ..batch() }).unwrap();
+    let (mut seen, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = store.list("/p", after.as_deref(), 10).unwrap();
+        assert!(page.len() <= 10);
+        let Some(last) = page.last() else { break };
+        after = Some(last.path.clone());
+        seen.extend(page.into_iter().map(|document| document.path));
+    }
+    assert_eq!(seen[0], "/p");
+    assert_eq!(seen[1..], all);
+    assert_eq!(store.list("/p", Some("/p/05x"), 1).unwrap()[0].path, "/p/06", "after need not be there");
+    assert_eq!(store.list("/p", None, 0).unwrap(), []);
+    assert_eq!(store.list("/p", None, usize::MAX).unwrap().len(), 26);
+}
+
+fn kinds_are_listed_and_counted(store: &Store) {
+    for (path, kind) in
+        [("/v/1", "vault"), ("/v/1/i", "item"), ("/v/1/j", "item"), ("/v/10", "vault"), ("/v/2/i", "item")]
+    {
+        change(store, put(path, kind)).unwrap();
+    }
+    let list = |kind, prefix, after| -> Vec<String> {
+        store.list_kind(kind, prefix, after, 10).unwrap().into_iter().map(|document| document.path).collect()
+    };
+    assert_eq!(list("item", "/v/1", None), ["/v/1/i", "/v/1/j"]);
+    assert_eq!(list("item", "", Some("/v/1/i")), ["/v/1/j", "/v/2/i"]);
+    assert_eq!(list("vault", "/v/1", None), ["/v/1"]);
+    assert_eq!(store.count_kind("item", "").unwrap(), 3);
+    assert_eq!(store.count_kind("item", "/v/1").unwrap(), 2);
+    assert_eq!(store.count_kind("vault", "/v").unwrap(), 2);
+    assert_eq!(store.count_kind("vault", "/v/3").unwrap(), 0);
+}
+
+fn what_cannot_be_stored_is_refused(store: &Store) {
+    let long = "x".repeat(cofre_store::MAX_KEY + 1);
+    for path in ["", "/a\0b", &long] {
+        assert_eq!(change(store, put(path, "x")).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    let body = vec![0; cofre_store::MAX_BODY + 1];
+    let large = Change::Put { path: "/large".to_owned(), kind: "x".to_owned(), body };
+    assert_eq!(change(store, large).unwrap_err().kind(), ErrorKind::Invalid);
+    change(store, put(&long[1..], "x")).unwrap();
+    assert_eq!(paths(store, ""), [&long[1..]]);
+}
+
+fn job(id: &str, item: &str, started: i64) -> JobRow {
+    JobRow {
+        id: id.to_owned(),
+        vault: "/vault".to_owned(),
+        item: item.to_owned(),
+        operation: "Backup".to_owned(),
+        status: "InProgress".to_owned(),
+        started: at(started),
+        ended: None,
+        owner: Some(r#"{"pid":1}"#.to_owned()),
+        epoch: 1,
+        heartbeat: at(started),
+        body: b"{}".to_vec(),
+    }
+}
+
+fn ended(job: &JobRow) -> JobRow {
+    JobRow { status: "Completed".to_owned(), ended: Some(at(99)), owner: None, ..job.clone() }
+}
+
+fn jobs(store: &Store, jobs: Vec<JobChange>) -> cofre_store::Result<()> {
+    store.commit(&Batch { jobs, ..batch() }).map(drop)
+}
+
+fn jobs_live_and_end(store: &Store) {
+    let row = job("1", "/i", 0);
+    assert_eq!(store.job("1").unwrap(), None);
+    jobs(store, vec![JobChange::Insert(row.clone())]).unwrap();
+    assert_eq!(store.job("1").unwrap(), Some(row.clone()));
+    assert_eq!(store.running().unwrap(), [row.clone()]);
+    jobs(store, vec![JobChange::Heartbeat { id: "1".to_owned(), epoch: 1, at: at(7) }]).unwrap();
+    assert_eq!(store.job("1").unwrap().unwrap().heartbeat, at(7));
+    jobs(store, vec![JobChange::Update { epoch: 1, job: ended(&row) }]).unwrap();
+    assert_eq!(store.job("1").unwrap(), Some(ended(&row)));
+    assert_eq!(store.running().unwrap(), []);
+    conflict(jobs(store, vec![JobChange::Heartbeat { id: "1".to_owned(), epoch: 1, at: at(8) }]), "1");
+    conflict(jobs(store, vec![JobChange::Insert(row)]), "1");
+    jobs(store, vec![JobChange::Delete { id: "1".to_owned() }]).unwrap();
+    jobs(store, vec![JobChange::Delete { id: "1".to_owned() }]).unwrap();
+    assert_eq!(store.job("1").unwrap(), None);
+}
+
+fn jobs_are_fenced_by_their_epoch(store: &Store) {
+    let row = job("1", "/i", 0);
+    jobs(store, vec![JobChange::Insert(row.clone())]).unwrap();
+    let taken = JobRow { epoch: 2, owner: Some("{}".to_owned()), ..row.clone() };
+    jobs(store, vec![JobChange::Update { epoch: 1, job: taken.clone() }]).unwrap();
+    // The one it was taken from comes back.
+    conflict(jobs(store, vec![JobChange::Update { epoch: 1, job: ended(&row) }]), "1");
+    conflict(jobs(store, vec![JobChange::Heartbeat { id: "1".to_owned(), epoch: 1, at: at(9) }]), "1");
+    conflict(jobs(store, vec![JobChange::Update { epoch: 1, job: job("2", "/i", 0) }]), "2");
+    assert_eq!(store.job("1").unwrap(), Some(taken));
+}
+
+fn one_job_runs_on_an_item(store: &Store) {
+    let first = job("1", "/i", 0);
+    jobs(store, vec![JobChange::Insert(first.clone())]).unwrap();
+    conflict(jobs(store, vec![JobChange::Insert(job("2", "/i", 1))]), "/i");
+    jobs(store, vec![JobChange::Insert(job("2", "/j", 1))]).unwrap();
+    jobs(store, vec![JobChange::Insert(ended(&job("3", "/i", 1)))]).unwrap();
+    conflict(jobs(store, vec![JobChange::Update { epoch: 1, job: job("3", "/i", 1) }]), "/i");
+    // Jobs on no item do not exclude each other.
+    jobs(store, vec![JobChange::Insert(job("4", "", 1)), JobChange::Insert(job("5", "", 1))]).unwrap();
+    jobs(
+        store,
+        vec![JobChange::Update { epoch: 1, job: ended(&first) }, JobChange::Insert(job("6", "/i", 2))],
+    )
+    .unwrap();
+    let running: Vec<_> = store.running().unwrap().into_iter().map(|job| job.id).collect();
+    assert_eq!(running, ["2", "4", "5", "6"]);
+}
+
+fn jobs_are_filtered_and_paged(store: &Store) {
+    let mut rows = Vec::new();
+    for n in 0..12 {
+        let mut row = ended(&job(&format!("{n:02}"), if n % 2 == 0 { "/even" } else { "/odd" }, n / 3));
+        row.operation = if n % 3 == 0 { "Restore" } else { "Backup" }.to_owned();
+        row.status = if n == 7 { "Failed" } else { "Completed" }.to_owned();
+        row.vault = if n < 6 { "/v1" } else { "/v2" }.to_owned();
+        rows.push(row);
+    }
+    jobs(store, rows.iter().cloned().map(JobChange::Insert).collect()).unwrap();
+    let ids = |filter: &JobFilter| -> Vec<String> {
+        store.jobs(filter, None, 100).unwrap().into_iter().map(|job| job.id).collect()
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let none = JobFilter::default();
+    assert_eq!(ids(&none), ["11", "10", "09", "08", "07", "06", "05", "04", "03", "02", "01", "00"]);
+    assert_eq!(ids(&JobFilter { vault: some("/v1"), ..none.clone() }), ["05", "04", "03", "02", "01", "00"]);
+    assert_eq!(
+        ids(&JobFilter { item: some("/odd"), operation: some("Restore"), ..none.clone() }),
+        ["09", "03"]
+    );
+    assert_eq!(ids(&JobFilter { status: some("Failed"), ..none.clone() }), ["07"]);
+    assert_eq!(ids(&JobFilter { status: some("failed"), ..none.clone() }), [""; 0]);
+    let range = JobFilter { from: Some(at(1)), to: Some(at(2)), ..none.clone() };
+    assert_eq!(ids(&range), ["05", "04", "03"], "from that time on, before the other");
+
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.jobs(&none, after.as_ref(), 5).unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.position());
+        // Jobs that go in between do not shift the pages.
+        jobs(store, vec![JobChange::Delete { id: last.id.clone() }]).unwrap();
+        jobs(store, vec![JobChange::Insert(ended(&job(&format!("new{}", seen.len()), "/i", 50)))]).unwrap();
+        seen.extend(page);
+    }
+    rows.reverse();
+    assert_eq!(seen, rows);
+}
+
+fn point(item: &str, id: u32, time: i64) -> PointRow {
+    PointRow {
+        item: item.to_owned(),
+        id: id.to_string(),
+        point: format!("{id:032x}"),
+        time: at(time),
+        state: "visible".to_owned(),
+        body: b"{}".to_vec(),
+    }
+}
+
+fn points(store: &Store, points: Vec<PointChange>) -> cofre_store::Result<()> {
+    store.commit(&Batch { points, ..batch() }).map(drop)
+}
+
+fn points_are_written_listed_and_rebuilt(store: &Store) {
+    let all: Vec<_> = (1..=9).map(|n| point("/i", n, i64::from(n))).collect();
+    points(store, all.iter().cloned().map(PointChange::Insert).collect()).unwrap();
+    points(store, vec![PointChange::Insert(point("/j", 1, 1))]).unwrap();
+    assert_eq!(store.point("/i", "3").unwrap().unwrap(), all[2]);
+    assert_eq!(store.point("/i", "33").unwrap(), None);
+    assert_eq!((store.count_points("/i").unwrap(), store.count_points("/none").unwrap()), (9, 0));
+    conflict(points(store, vec![PointChange::Insert(point("/i", 3, 77))]), "/i#3");
+    let same_name = PointRow { point: all[0].point.clone(), ..point("/i", 10, 10) };
+    conflict(points(store, vec![PointChange::Insert(same_name)]), "/i#10");
+    let same_name = PointRow { point: all[0].point.clone(), ..all[1].clone() };
+    conflict(points(store, vec![PointChange::Replace(same_name)]), "/i#2");
+    conflict(points(store, vec![PointChange::Replace(point("/i", 10, 10))]), "/i#10");
+
+    let deleting = PointRow { state: "deleting".to_owned(), ..all[4].clone() };
+    points(store, vec![PointChange::Replace(deleting.clone())]).unwrap();
+    let ids = |filter: &PointFilter| -> Vec<String> {
+        store.points("/i", filter, None, 100).unwrap().into_iter().map(|point| point.id).collect()
+    };
+    let none = PointFilter::default();
+    assert_eq!(ids(&none), ["9", "8", "7", "6", "5", "4", "3", "2", "1"]);
+    assert_eq!(ids(&PointFilter { state: Some("deleting".to_owned()), ..none.clone() }), ["5"]);
+    assert_eq!(ids(&PointFilter { from: Some(at(3)), to: Some(at(5)), ..none.clone() }), ["4", "3"]);
+    let page = store.points("/i", &none, Some(&deleting.position()), 2).unwrap();
+    assert_eq!(page, [all[3].clone(), all[2].clone()]);
+
+    let delete = PointChange::Delete { item: "/i".to_owned(), id: "9".to_owned() };
+    points(store, vec![delete.clone(), delete]).unwrap();
+    assert_eq!(store.count_points("/i").unwrap(), 8);
+    let rebuilt = [PointChange::Clear { item: "/i".to_owned() }, PointChange::Insert(all[6].clone())];
+    points(store, rebuilt.to_vec()).unwrap();
+    assert_eq!(store.points("/i", &none, None, 10).unwrap(), [all[6].clone()]);
+    assert_eq!(store.count_points("/j").unwrap(), 1);
+}
+
+fn event(writer: &str, body: &str) -> Event {
+    Event { writer: writer.to_owned(), time: at(0), body: body.as_bytes().to_vec() }
+}
+
+fn events_are_chained(store: &Store) {
+    let empty = store.chain_head("w").unwrap();
+    assert_eq!((empty.length, empty.hash), (0, Digest::default()));
+    assert_eq!(store.verify_chain("w").unwrap(), empty);
+    for n in 0..300 {
+        // Some alone, some together, and another writer's in between.
+        let events =
+            (0..=n % 3).map(|m| event("w", &format!("{n} {m}"))).chain([event("other", "")]).collect();
+        store.commit(&Batch { events, ..batch() }).unwrap();
+    }
+    let all = store.events("w", 0, usize::MAX).unwrap();
+    assert_eq!(all.len(), 600);
+    let mut previous = Digest::default();
+    for (index, event) in all.iter().enumerate() {
+        assert_eq!((event.sequence, event.previous, event.time), (index as u64 + 1, previous, at(0)));
+        previous = event.hash;
+    }
+    let head = store.chain_head("w").unwrap();
+    assert_eq!((head.length, head.hash), (600, previous));
+    assert_eq!(store.verify_chain("w").unwrap(), head);
+    assert_eq!(store.events("w", 599, 10).unwrap(), all[598..]);
+    assert_eq!(store.events("w", 601, 10).unwrap(), []);
+    assert_eq!(store.events("w", u64::MAX, 10).unwrap(), []);
+    assert_eq!(store.verify_chain("other").unwrap().length, 300);
+    assert_eq!(store.writers().unwrap(), ["other", "w"]);
+}
+
+fn a_batch_is_one(store: &Store) {
+    store
+        .commit(&Batch {
+            changes: vec![create("/a")],
+            jobs: vec![JobChange::Insert(job("1", "/i", 0))],
+            ..batch()
+        })
+        .unwrap();
+    let parts = || Batch {
+        at: at(0) + SignedDuration::from_secs(1),
+        changes: vec![create("/b"), delete("/a", None)],
+        jobs: vec![JobChange::Insert(job("2", "/j", 0))],
+        points: vec![PointChange::Insert(point("/i", 1, 1))],
+        events: vec![event("w", "b")],
+    };
+    let mut failing = parts();
+    failing.changes.push(create("/b"));
+    conflict(store.commit(&failing), "/b");
+    let mut failing = parts();
+    failing.jobs.push(JobChange::Insert(job("3", "/i", 0)));
+    conflict(store.commit(&failing), "/i");
+    let mut failing = parts();
+    failing.points.push(PointChange::Insert(point("/i", 1, 1)));
+    conflict(store.commit(&failing), "/i#1");
+    let mut failing = parts();
+    failing.events.push(event("", "b"));
+    assert_eq!(store.commit(&failing).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(paths(store, ""), ["/a"]);
+    assert_eq!((store.job("2").unwrap(), store.count_points("/i").unwrap()), (None, 0));
+    assert_eq!(store.chain_head("w").unwrap().length, 0);
+
+    store.commit(&parts()).unwrap();
+    assert_eq!(paths(store, ""), ["/b"]);
+    assert_eq!(store.running().unwrap().len(), 2);
+    assert_eq!((store.count_points("/i").unwrap(), store.verify_chain("w").unwrap().length), (1, 1));
+    assert_eq!(store.commit(&batch()).unwrap().revision, 0);
+}
