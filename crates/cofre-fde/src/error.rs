@@ -29,7 +29,7 @@ pub enum ErrorKind {
     NoKeyslot,
     /// The caller asked for something that cannot be, such as half a sector.
     Invalid,
-    /// The source could not be read.
+    /// The source could not be read, or there were no random bytes.
     Io,
 }
 
@@ -64,6 +64,11 @@ impl FdeError {
             message: format!("cannot read {what}: {length} bytes at byte {offset}"),
             source: Some(Box::new(source)),
         }
+    }
+
+    /// An error of the generator of random bytes.
+    pub(crate) fn no_random_bytes(source: io::Error) -> Self {
+        Self::new(ErrorKind::Io, "there are no random bytes for a key or a salt").because(source)
     }
 
     /// Keeps `source` as the cause.

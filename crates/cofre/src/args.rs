@@ -102,6 +102,9 @@ pub(crate) enum DiskCommand {
     /// Says how a disk is encrypted; needs no key
     #[command(after_help = examples::INSPECT)]
     Inspect(InspectArgs),
+    /// Says whether a key opens an encrypted disk
+    #[command(after_help = examples::PROVE)]
+    Prove(ProveArgs),
 }
 
 /// Where the repository is and what opens it.
@@ -241,6 +244,22 @@ pub(crate) struct InspectArgs {
     /// The image, or a detached header
     #[arg(value_name = "PATH")]
     pub(crate) path: PathBuf,
+    /// Format of the image: raw, qcow2 or vhd [default: raw, or qcow2 for a path that ends in `.qcow2`]
+    #[arg(long)]
+    pub(crate) format: Option<ImageFormat>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// The image of the encrypted disk
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// File with the key or passphrase, taken byte for byte: a newline at its end counts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: PathBuf,
+    /// File with the detached header, where the disk has none of its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) header: Option<PathBuf>,
     /// Format of the image: raw, qcow2 or vhd [default: raw, or qcow2 for a path that ends in `.qcow2`]
     #[arg(long)]
     pub(crate) format: Option<ImageFormat>,

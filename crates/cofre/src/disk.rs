@@ -1,6 +1,8 @@
-//! `cofre disk inspect`.
+//! `cofre disk inspect`; `disk prove` is in the module below.
 
-use std::io;
+mod prove;
+
+use std::{io, path::Path};
 
 use cofre_disk::{BlockSource, ErrorKind as DiskKind, ImageFormat, open_source};
 use cofre_fde::{
@@ -17,6 +19,8 @@ use crate::{
     quantity,
     report::{Report, Result},
 };
+
+pub(crate) use self::prove::prove;
 
 /// A disk as a source of headers.
 struct Disk(Box<dyn BlockSource>);
@@ -42,15 +46,20 @@ struct Answer<'a> {
     inspection: &'a Inspection,
 }
 
-pub(crate) fn inspect(args: &InspectArgs) -> Result<Done> {
-    let format = args.format.unwrap_or_else(|| ImageFormat::from_suffix(&args.path));
-    let source = open_source(&args.path, format).map_err(|e| {
+/// Opens the disk at `path`; `message` says what cannot be done when that fails.
+fn open(path: &Path, format: Option<ImageFormat>, message: &str) -> Result<Disk> {
+    let format = format.unwrap_or_else(|| ImageFormat::from_suffix(path));
+    open_source(path, format).map(Disk).map_err(|e| {
         let missing = e.kind() == DiskKind::NotFound;
-        let report = Report { message: "the disk cannot be inspected".to_owned(), ..Report::source(e) };
+        let report = Report { message: message.to_owned(), ..Report::source(e) };
         if missing { report.recommend("Check the path.") } else { report }
-    })?;
+    })
+}
+
+pub(crate) fn inspect(args: &InspectArgs) -> Result<Done> {
+    let source = open(&args.path, args.format, "the disk cannot be inspected")?;
     let path = args.path.display().to_string();
-    match inspect_source(&Disk(source)) {
+    match inspect_source(&source) {
         Ok(inspection) => {
             let text = match &inspection {
                 Inspection::Luks(luks) => describe(luks),

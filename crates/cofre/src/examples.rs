@@ -48,3 +48,13 @@ Example:
 
 pub(crate) const INSPECT: &str = "Example:
   cofre disk inspect /vm/web1.raw";
+
+pub(crate) const PROVE: &str = "The header is read by a process of its own that can open no file and no connection, with at most 1 GiB of
+memory for Argon2 and two minutes of time.
+
+Exit codes: 0 the key opens the disk, 12 it does not, 20 the header is damaged, 21 to try would cost
+too much, or the encryption is not supported.
+
+Examples:
+  cofre disk prove /vm/web1.raw --key-file web1.key
+  cofre disk prove /vm/web1.raw --key-file web1.key --header web1.header --json";

@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     NoRepository = 10,
     /// Somebody else holds the repository, or the same machine is being backed up.
     Locked = 11,
-    /// The secret does not open the repository.
+    /// The secret does not open the repository, or the key the disk.
     WrongSecret = 12,
     /// Stored data are damaged.
     Damage = 20,
@@ -105,7 +105,7 @@ mod tests {
             assert!(guide.contains(&row), "docs/cli.md lacks: {row}");
         }
         use FdeKind as F;
-        for kind in [F::Damaged, F::Truncated, F::Unsupported] {
+        for kind in [F::Damaged, F::Truncated, F::Unsupported, F::TooCostly] {
             let (code, exit) = Exit::of_encryption(kind);
             let row = format!("| `{code}` | {} |", exit as u8);
             assert!(guide.contains(&row), "docs/cli.md lacks: {row}");

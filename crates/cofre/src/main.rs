@@ -8,6 +8,7 @@ mod examples;
 mod exit;
 mod output;
 mod progress;
+mod prover;
 mod quantity;
 mod repo;
 mod report;
@@ -32,6 +33,9 @@ pub(crate) struct Context {
 }
 
 fn main() -> ExitCode {
+    if prover::is_child(std::env::args_os()) {
+        return prover::run_child();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return output::misunderstood(&e, std::env::args_os()).into(),
@@ -51,6 +55,7 @@ fn run(command: Command, context: &Context) -> Result<Done> {
     match command {
         Command::Repo(command) => repo::run(command, context),
         Command::Disk(DiskCommand::Inspect(args)) => disk::inspect(&args),
+        Command::Disk(DiskCommand::Prove(args)) => disk::prove(&args, context),
         Command::Completions(args) => completions::print(&args),
     }
 }

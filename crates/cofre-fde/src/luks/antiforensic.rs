@@ -4,7 +4,7 @@
 use zeroize::Zeroizing;
 
 use super::STRIPES;
-use crate::hash::HashAlgorithm;
+use crate::{error::FdeError, hash::HashAlgorithm};
 
 /// Puts a key of `key_bytes` together from its stripes; `material` holds at least all of them.
 pub(super) fn merge(material: &[u8], key_bytes: usize, hash: HashAlgorithm) -> Zeroizing<Vec<u8>> {
@@ -18,6 +18,24 @@ pub(super) fn merge(material: &[u8], key_bytes: usize, hash: HashAlgorithm) -> Z
         }
     }
     key
+}
+
+/// Blows `key` up to all its stripes: random ones, drawn from `random`, and a last one that makes the
+/// key come out. The inverse of [`merge`].
+pub(super) fn split(
+    key: &[u8],
+    hash: HashAlgorithm,
+    mut random: impl FnMut(&mut [u8]) -> Result<(), FdeError>,
+) -> Result<Zeroizing<Vec<u8>>, FdeError> {
+    let filled = key.len() * (STRIPES as usize - 1);
+    let mut material = Zeroizing::new(vec![0; filled + key.len()]);
+    random(&mut material[..filled])?;
+    // The last stripe is still zeros: what the merge gives now is what has to be taken out of the key.
+    let state = merge(&material, key.len(), hash);
+    for (last, (state, key)) in material[filled..].iter_mut().zip(state.iter().zip(key)) {
+        *last = state ^ key;
+    }
+    Ok(material)
 }
 
 /// Replaces every digest-sized piece by the hash of its number and itself; the last is cut.
@@ -36,23 +54,6 @@ mod tests {
 
     use super::*;
 
-    /// The inverse of `merge`: the last stripe is chosen so that the key comes out.
-    fn split(key: &[u8], mut filler: impl FnMut() -> u8, hash: HashAlgorithm) -> Vec<u8> {
-        let mut material = Vec::new();
-        let mut state = vec![0; key.len()];
-        for number in 0..STRIPES {
-            if number > 0 {
-                diffuse(&mut state, hash);
-            }
-            let last = number == STRIPES - 1;
-            let stripe: Vec<u8> =
-                state.iter().zip(key).map(|(s, k)| if last { s ^ k } else { filler() }).collect();
-            state.iter_mut().zip(&stripe).for_each(|(s, byte)| *s ^= byte);
-            material.extend(stripe);
-        }
-        material
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(8))]
 
@@ -64,10 +65,14 @@ mod tests {
         ) {
             let hash = ["sha1", "sha256", "sha512", "ripemd160", "whirlpool"][which];
             let hash = HashAlgorithm::from_name(hash).unwrap();
-            let mut material = split(&key, || {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (seed >> 56) as u8
-            }, hash);
+            let mut material = split(&key, hash, |filler| {
+                filler.iter_mut().for_each(|byte| {
+                    seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    *byte = (seed >> 56) as u8;
+                });
+                Ok(())
+            }).unwrap();
+            prop_assert_eq!(material.len(), key.len() * STRIPES as usize);
             prop_assert_eq!(&*merge(&material, key.len(), hash), &key);
             material[0] ^= 1;
             prop_assert_ne!(&*merge(&material, key.len(), hash), &key);

@@ -16,12 +16,15 @@ use crate::{
 };
 
 /// Length of the binary part in bytes.
-const BINARY: usize = 4096;
+pub(super) const BINARY: usize = 4096;
+/// The smallest copy, which cryptsetup makes too, in bytes.
+pub(super) const SMALLEST: u64 = 0x4000;
 /// The sizes of a copy that the specification allows, in bytes; the secondary copy stands at that
 /// offset.
 const SIZES: [u32; 9] =
     [0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000];
-const CHECKSUM: std::ops::Range<usize> = 448..512;
+/// Where the checksum stands in it.
+pub(super) const CHECKSUM: std::ops::Range<usize> = 448..512;
 
 /// Which copy of a LUKS2 header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

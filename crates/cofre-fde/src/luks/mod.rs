@@ -5,6 +5,7 @@
 //! cryptsetup 2.6 and QEMU wrote.
 
 mod antiforensic;
+mod format;
 mod header;
 mod header1;
 mod header2;
@@ -17,6 +18,7 @@ mod metadata;
 mod numbered;
 mod unlock;
 
+pub use format::{FormatOptions, Formatted, RandomBytes, format, rekey};
 pub use header2::{CopyState, HeaderCopies, HeaderCopy};
 pub use inspect::{LuksInfo, inspect};
 pub use kdf::{Argon2Cost, Kdf};

@@ -25,6 +25,10 @@ pub struct Unlocked {
 }
 
 impl Unlocked {
+    pub(super) fn new(slot: u32, key: VolumeKey, segment: Segment) -> Self {
+        Self { slot, key, segment }
+    }
+
     /// Number of the keyslot that the secret opened.
     #[must_use]
     pub fn slot(&self) -> u32 {

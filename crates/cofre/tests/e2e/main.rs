@@ -14,6 +14,7 @@ mod inspect;
 #[cfg(feature = "failpoints")]
 mod kill;
 mod limits;
+mod prove;
 mod round_trip;
 mod way_out;
 mod world;
