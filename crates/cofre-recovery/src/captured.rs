@@ -5,13 +5,15 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use cofre_arm::ResourceId;
+use cofre_arm::{ApiError, Problem, ResourceId, Result};
 use cofre_compute::EncryptionMechanism;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// Name of the file below `keys/`.
 pub const FILE: &str = "keys.json";
+/// Name of the file below `keys/` that holds the proof records of key vaults.
+pub const PROOFS: &str = "proofs.json";
 /// Version that is written and read.
 pub const VERSION: u32 = 1;
 
@@ -26,6 +28,25 @@ pub struct CapturedKeys {
     /// One set for each distinct pair of secret and key that the machine named, before and after the
     /// snapshot.
     pub sets: Vec<CapturedSet>,
+}
+
+impl CapturedKeys {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// `TransferFailed` when it is of another version or damaged.
+    pub fn parse(json: &[u8]) -> Result<Self> {
+        let bad = |what: &str| {
+            ApiError::new(Problem::TransferFailed, format!("the record of captured keys {what}"))
+        };
+        // what serde says of a wrong value may repeat it: only the place is told
+        let keys: Self = serde_json::from_slice(json)
+            .map_err(|e| bad(&format!("cannot be read (line {}, column {})", e.line(), e.column())))?;
+        if keys.version != VERSION {
+            return Err(bad(&format!("has version {}, which is not known", keys.version)));
+        }
+        Ok(keys)
+    }
 }
 
 /// A pair of secret and key.

@@ -1,5 +1,27 @@
 //! Backup and restore of virtual machines: what the service does, with no HTTP and no SQL of its own.
+//!
+//! [`Recovery`] is the door. What it is made of comes in as [`service::Parts`]: the database, a driver
+//! that reaches disks, key vaults behind [`key_source::KeySource`].
 
+pub mod backup;
+mod capture;
 pub mod captured;
+mod checks;
+mod documents;
+mod header;
+pub mod item;
+mod item_repository;
+pub mod job;
+pub mod key_source;
+mod machines;
 pub mod outputs;
+pub mod points;
+pub mod policy;
+pub mod protection;
+pub mod reconcile;
+pub mod service;
+pub mod settings;
 pub mod trust;
+pub mod vault;
+
+pub use service::{Parts, Recovery};

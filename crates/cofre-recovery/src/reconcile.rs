@@ -1,0 +1,142 @@
+//! Bringing database and repositories together after a crash: the database is a view.
+
+use std::collections::HashMap;
+
+use cofre_arm::{ApiError, Problem, ResourceId, Result};
+use cofre_repo::point::PointDocument;
+use cofre_store::{Batch, JobRow, PointChange};
+
+use crate::{
+    backup::point_id,
+    documents::{self},
+    item::{ProtectedItem, ProtectionState},
+    item_repository::transfer_failed,
+    job::{Job, Operation},
+    points::{LOST, MachineRecord, RecoveryPoint, VISIBLE},
+    service::Recovery,
+};
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    /// Points that had no row, by number.
+    pub adopted: Vec<String>,
+    /// Rows whose point is gone, by number.
+    pub lost: Vec<String>,
+    /// Rows that were called lost and whose point is there after all, by number.
+    pub found: Vec<String>,
+}
+
+impl Recovery {
+    /// Ends the jobs of processes that died. A backup that had published its point counts as done.
+    /// Returns the ids of those jobs.
+    ///
+    /// # Errors
+    /// `StateUnavailable`; `TransferFailed` when a repository cannot be opened.
+    pub fn close_orphaned_jobs(&self) -> Result<Vec<String>> {
+        let mut closed = Vec::new();
+        for (job, row) in self.orphaned_jobs()? {
+            closed.push(job.id.clone());
+            self.close(job, &row)?;
+        }
+        Ok(closed)
+    }
+
+    fn close(&self, job: Job, row: &JobRow) -> Result<()> {
+        let died = || ApiError::new(Problem::JobInterrupted, "the process that ran the job died");
+        let item = match &job.item_id {
+            Some(id) if job.operation == Operation::Backup => {
+                documents::find::<ProtectedItem>(self.store(), id)?
+            }
+            _ => None,
+        };
+        let Some(mut item) = item else {
+            return self.close_orphan(job, row, Some(&died()), self.batch());
+        };
+        let mut batch = self.batch();
+        let published = self.published(&item.value, &job.id)?;
+        if let Some(point) = &published {
+            item.value.protection_state = ProtectionState::Protected;
+            item.value.recover();
+            batch.points.push(PointChange::Insert(point.row(&item.value.id)?));
+        }
+        item.value.last_backup_status =
+            Some(if published.is_some() { "Completed" } else { "Failed" }.to_owned());
+        item.value.last_backup_time = Some(self.now());
+        batch.changes.push(documents::replace(&item)?);
+        let error = published.is_none().then(died);
+        self.close_orphan(job, row, error.as_ref(), batch)
+    }
+
+    /// The point that a job made, if it got so far and has no row yet.
+    fn published(&self, item: &ProtectedItem, job: &str) -> Result<Option<RecoveryPoint>> {
+        let id = point_id(job)?;
+        let points = self.points_in_repository(item)?;
+        Ok(points.into_iter().find(|(document, _)| document.id == id).map(|(_, point)| point))
+    }
+
+    fn points_in_repository(&self, item: &ProtectedItem) -> Result<Vec<(PointDocument, RecoveryPoint)>> {
+        if item.repository.is_none() {
+            return Ok(Vec::new());
+        }
+        let repository = match self.open_repository(item) {
+            Ok(repository) => repository,
+            // its first backup died before the repository was made
+            Err(e) if is_missing(&e) => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        let index = repository.load_index().map_err(transfer_failed)?;
+        let (points, _) = repository.points(&index).map_err(transfer_failed)?;
+        let mut all = Vec::new();
+        for point in points {
+            if let Some(record) = MachineRecord::of(&point.document)? {
+                let row = RecoveryPoint::of(&point.document, &record);
+                all.push((point.document, row));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Compares the rows of an item's points with its repository: points without a row get one, rows
+    /// without a point are shown as lost.
+    ///
+    /// # Errors
+    /// `NotFound`, `StateUnavailable`, `TransferFailed`.
+    pub fn reconcile(&self, item: &ResourceId) -> Result<Reconciled> {
+        let item = documents::load::<ProtectedItem>(self.store(), item)?.value;
+        let mut rows: HashMap<String, RecoveryPoint> =
+            self.recovery_points(&item.id)?.into_iter().map(|p| (p.point.clone(), p)).collect();
+        let mut done = Reconciled::default();
+        let mut batch: Batch = self.batch();
+        for (_, point) in self.points_in_repository(&item)? {
+            match rows.remove(&point.point) {
+                None => {
+                    batch.points.push(PointChange::Insert(point.row(&item.id)?));
+                    done.adopted.push(point.name);
+                }
+                Some(row) if row.state == LOST => {
+                    batch.points.push(PointChange::Replace(point.row(&item.id)?));
+                    done.found.push(point.name);
+                }
+                Some(_) => {}
+            }
+        }
+        for gone in rows.into_values().filter(|p| p.state == VISIBLE) {
+            let lost = RecoveryPoint { state: LOST.to_owned(), ..gone };
+            batch.points.push(PointChange::Replace(lost.row(&item.id)?));
+            done.lost.push(lost.name);
+        }
+        if !batch.is_empty() {
+            let detail = serde_json::json!({"adopted": done.adopted, "lost": done.lost, "found": done.found});
+            batch.events.push(self.event("points.reconcile", &item.id, Some(detail))?);
+            self.commit(&batch)?;
+        }
+        Ok(done)
+    }
+}
+
+/// Whether an error says that there is no repository.
+fn is_missing(error: &ApiError) -> bool {
+    let source = std::error::Error::source(error).and_then(|s| s.downcast_ref::<cofre_repo::RepoError>());
+    source.is_some_and(|e| e.kind() == cofre_repo::ErrorKind::NoRepository)
+}

@@ -1,0 +1,81 @@
+//! What an operator may set: limits, cut-off instants, names.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the service, with defaults for everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Settings {
+    /// Limits.
+    pub limits: Limits,
+    /// Encrypted recovery points of this instant or later have a deployment template.
+    pub encrypted_template_since: Timestamp,
+    /// Unencrypted recovery points of this instant or later have one.
+    pub plain_template_since: Timestamp,
+    /// The suffix of key vault host names.
+    pub key_vault_suffix: String,
+}
+
+/// How much of what is accepted. Today's published limits, where they are published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Limits {
+    /// Recovery Services vaults in a subscription.
+    pub vaults: u64,
+    /// Machines in a vault.
+    pub machines_per_vault: u64,
+    /// Machines with one policy.
+    pub machines_per_policy: u64,
+    /// Data disks of a machine.
+    pub data_disks: usize,
+    /// Bytes of a disk.
+    pub disk_bytes: u64,
+    /// Days that a point of an on-demand backup is kept when nothing else was asked for.
+    pub on_demand_days: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            vaults: 500,
+            machines_per_vault: 1000,
+            machines_per_policy: 100,
+            data_disks: 32,
+            disk_bytes: 32 << 40,
+            on_demand_days: 30,
+        }
+    }
+}
+
+/// 27 April 2017, 00:00 UTC.
+const ENCRYPTED_TEMPLATE_SINCE: i64 = 1_493_251_200;
+/// 2 March 2017, 00:00 UTC.
+const PLAIN_TEMPLATE_SINCE: i64 = 1_488_412_800;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            encrypted_template_since: Timestamp::from_second(ENCRYPTED_TEMPLATE_SINCE).unwrap_or_default(),
+            plain_template_since: Timestamp::from_second(PLAIN_TEMPLATE_SINCE).unwrap_or_default(),
+            key_vault_suffix: "vault.localhost".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cut_offs_are_the_published_days() {
+        let settings = Settings::default();
+        assert_eq!(settings.encrypted_template_since.to_string(), "2017-04-27T00:00:00Z");
+        assert_eq!(settings.plain_template_since.to_string(), "2017-03-02T00:00:00Z");
+        let json = serde_json::to_string(&settings).unwrap();
+        assert_eq!(serde_json::from_str::<Settings>(&json).unwrap(), settings);
+        assert!(serde_json::from_str::<Settings>(r#"{"limit": 1}"#).is_err(), "a misspelt name is noticed");
+        assert_eq!(serde_json::from_str::<Settings>("{}").unwrap(), settings);
+    }
+}
