@@ -91,3 +91,34 @@ impl Wake for Signal {
         self.thread.unpark();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_future_is_woken_by_other_threads_and_by_the_timer() {
+        let executor = Executor::new().unwrap();
+        executor.wait(async { tokio::time::sleep(Duration::from_millis(5)).await });
+        let spawned = executor.wait(async { tokio::spawn(async { 7 }).await.unwrap() });
+        assert_eq!(spawned, 7);
+    }
+
+    #[test]
+    fn a_wake_is_not_lost_when_the_future_itself_parks() {
+        let mut polled = false;
+        let future = std::future::poll_fn(|context| {
+            if polled {
+                return Poll::Ready(());
+            }
+            polled = true;
+            context.waker().wake_by_ref();
+            // Takes the token that the wake left.
+            thread::park();
+            Poll::Pending
+        });
+        Executor::new().unwrap().wait(future);
+    }
+}

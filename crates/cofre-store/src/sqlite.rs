@@ -1,15 +1,15 @@
 //! What is SQLite's own: files, locks, pragmas, error codes. All other SQL is what PostgreSQL understands too.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, mknodat};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, Sqlite, SqliteConnection, Transaction,
+    AssertSqlSafe, ConnectOptions, Connection, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -22,7 +22,7 @@ use crate::{
 /// "cofr": tells our databases from those of other programs.
 const APPLICATION: i64 = 0x636f_6672;
 /// How long a call waits for another process's lock.
-const BUSY: Duration = Duration::from_secs(10);
+const BUSY: Duration = Duration::from_secs(5);
 /// How long a call waits for its turn within this process. Longer, for there are others ahead of it that wait too.
 const TURN: Duration = Duration::from_secs(60);
 /// Connections that read at the same time.
@@ -74,7 +74,7 @@ async fn open_file(path: &Path) -> Result<Pools> {
     let mut connection = inspection.connect().await.map_err(failed)?;
     let inspected = inspect(&mut connection).await;
     connection.close().await.map_err(failed)?;
-    inspected?;
+    let version = inspected?;
 
     let options = options()
         .filename(&path)
@@ -82,7 +82,10 @@ async fn open_file(path: &Path) -> Result<Pools> {
         .synchronous(SqliteSynchronous::Full)
         .pragma("journal_size_limit", "67108864");
     let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
-    migrate(&writer).await?;
+    // Nothing is written where nothing is to be done: a database can be opened, and read, on a full disk.
+    if version < schema::current() {
+        migrate(&writer).await?;
+    }
     let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
     Ok(Pools { writer, readers })
 }
@@ -97,6 +100,9 @@ pub(crate) async fn in_memory() -> Result<Pools> {
 
 /// Makes the file if there is none, readable by its owner alone (SQLite gives its companions the same mode), and returns
 /// its absolute path, which SQLite cannot take for anything but a path.
+///
+/// The file is never opened here: a process that closes any descriptor of a file loses all its locks on it, those of
+/// another store's connections included.
 fn prepare(path: &Path) -> Result<PathBuf> {
     let failed = |error: io::Error| {
         let kind = match error.kind() {
@@ -106,57 +112,87 @@ fn prepare(path: &Path) -> Result<PathBuf> {
         };
         StoreError::new(kind, "it could not be opened").with_source(error)
     };
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => {
-            let directory =
-                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+    match mknodat(CWD, path, FileType::RegularFile, Mode::RUSR | Mode::WUSR, 0) {
+        Ok(()) => {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let directory = File::open(directory.unwrap_or(Path::new(".")));
+            directory.and_then(|directory| directory.sync_all()).map_err(failed)?;
         }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(failed(error)),
+        // The file system's being full or read-only is of no interest where nothing had to be made.
+        Err(_) if fs::metadata(path).is_ok() => {}
+        Err(error) => return Err(failed(error.into())),
     }
     let path = fs::canonicalize(path).map_err(failed)?;
     if !fs::metadata(&path).map_err(failed)?.is_file() {
         return Err(StoreError::new(ErrorKind::NotADatabase, "it is not a file"));
     }
-    // Opened for writing here, because SQLite would quietly go on with a file that it can only read.
-    OpenOptions::new().write(true).open(&path).map_err(failed)?;
+    // SQLite would quietly go on with a file that it can only read.
+    accessat(CWD, &path, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS)
+        .map_err(|error| failed(error.into()))?;
     Ok(path)
 }
 
-/// Looks whose database it is, before anything is written to it.
-async fn inspect(connection: &mut SqliteConnection) -> Result<()> {
+/// Looks whose database it is, before anything is written to it, and returns its schema's version.
+async fn inspect(connection: &mut SqliteConnection) -> Result<u64> {
     // In one transaction, for another process may be making the database at this moment.
     let begun = connection.begin().await;
     let mut transaction = begun.map_err(|error| self::error("it could not be read", error))?;
     let application = pragma(&mut transaction, "application_id").await?;
     if application == APPLICATION {
-        return schema::check(schema_version(&mut transaction).await?);
+        let version = schema_version(&mut transaction).await?;
+        schema::check(version)?;
+        return Ok(version);
     }
     if application == 0 && integer(&mut transaction, "SELECT count(*) FROM sqlite_master").await? == 0 {
-        return Ok(());
+        return Ok(0);
     }
     Err(StoreError::new(ErrorKind::NotADatabase, "it belongs to another program"))
 }
 
 async fn migrate(writer: &SqlitePool) -> Result<()> {
-    let mut transaction = begin(writer).await?;
-    schema::migrate(&mut transaction).await?;
-    sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION}")))
-        .execute(&mut *transaction)
-        .await
-        .map_err(|error| self::error("the database could not be marked as cofre's", error))?;
-    commit(transaction).await
+    transaction(writer, async |connection| {
+        schema::migrate(connection).await?;
+        run(connection, format!("PRAGMA application_id = {APPLICATION}"))
+            .await
+            .map_err(|error| self::error("the database could not be marked as cofre's", error))
+    })
+    .await
 }
 
-/// Begins a transaction that writes. It has the lock from the start, so what it reads cannot change before it commits.
-pub(crate) async fn begin(writer: &SqlitePool) -> Result<Transaction<'static, Sqlite>> {
-    let begun = writer.begin_with("BEGIN IMMEDIATE").await;
-    begun.map_err(|error| self::error("the database could not be locked for writing", error))
+/// Runs `work` in a transaction that writes, and commits what it did unless it fails. The transaction has the lock from the
+/// start, so what it reads cannot change before it commits.
+///
+/// The statements are sent as they are, for the driver's own transactions count in how many they are: when the disk is
+/// full, SQLite ends the transaction by itself, the driver does not notice, and its connection is of no use any more.
+pub(crate) async fn transaction<T>(
+    writer: &SqlitePool,
+    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>,
+) -> Result<T> {
+    let failed = |error| self::error("the database could not be locked for writing", error);
+    let mut connection = writer.acquire().await.map_err(failed)?;
+    if let Err(error) = run(&mut connection, "BEGIN IMMEDIATE").await {
+        // In a transaction already, that of a call that panicked?
+        if run(&mut connection, "ROLLBACK").await.is_err() {
+            return Err(failed(error));
+        }
+        run(&mut connection, "BEGIN IMMEDIATE").await.map_err(failed)?;
+    }
+    let done = match work(&mut connection).await {
+        Ok(done) => run(&mut connection, "COMMIT")
+            .await
+            .map(|()| done)
+            .map_err(|error| self::error("the changes could not be committed", error)),
+        Err(error) => Err(error),
+    };
+    if done.is_err() {
+        // Fails only where SQLite has ended the transaction itself.
+        drop(run(&mut connection, "ROLLBACK").await);
+    }
+    done
 }
 
-pub(crate) async fn commit(transaction: Transaction<'static, Sqlite>) -> Result<()> {
-    transaction.commit().await.map_err(|error| self::error("the changes could not be committed", error))
+async fn run(connection: &mut SqliteConnection, sql: impl Into<String>) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.map(drop)
 }
 
 pub(crate) async fn schema_version(connection: &mut SqliteConnection) -> Result<u64> {
@@ -208,4 +244,49 @@ pub(crate) fn error(what: impl Into<String>, error: sqlx::Error) -> StoreError {
         _ => ErrorKind::Unavailable,
     };
     StoreError::new(kind, what).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::Executor;
+
+    #[test]
+    fn connections_are_set_up_as_promised() {
+        let directory = tempfile::tempdir().unwrap();
+        let executor = Executor::new().unwrap();
+        executor.wait(async {
+            let pools = open(&directory.path().join("cofre.db")).await.unwrap();
+            for pool in [&pools.writer, &pools.readers] {
+                let mut connection = pool.acquire().await.unwrap();
+                let wal =
+                    integer(&mut connection, "SELECT journal_mode = 'wal' FROM pragma_journal_mode").await;
+                assert_eq!(wal.unwrap(), 1);
+                for (name, value) in [("synchronous", 2), ("foreign_keys", 1), ("busy_timeout", 5000)] {
+                    assert_eq!(pragma(&mut connection, name).await.unwrap(), value, "{name}");
+                }
+            }
+            let written =
+                transaction(&pools.readers, async |connection| set_schema_version(connection, 7).await);
+            assert_eq!(written.await.unwrap_err().kind(), ErrorKind::ReadOnly);
+            assert_eq!(pragma(&mut pools.writer.acquire().await.unwrap(), "user_version").await.unwrap(), 1);
+            pools.close().await;
+        });
+    }
+
+    #[test]
+    fn a_transaction_that_was_left_open_is_ended() {
+        let executor = Executor::new().unwrap();
+        executor.wait(async {
+            let pools = in_memory().await.unwrap();
+            let mut connection = pools.writer.acquire().await.unwrap();
+            run(&mut connection, "BEGIN IMMEDIATE").await.unwrap();
+            run(&mut connection, "UPDATE batch SET number = 7").await.unwrap();
+            drop(connection);
+            let number = transaction(&pools.writer, async |connection| {
+                integer(connection, "SELECT number FROM batch").await
+            });
+            assert_eq!(number.await.unwrap(), 0);
+        });
+    }
 }

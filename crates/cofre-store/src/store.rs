@@ -92,20 +92,8 @@ impl Store {
         if batch.is_empty() {
             return Ok(Committed { revision: 0 });
         }
-        self.executor.wait(async {
-            let mut transaction = sqlite::begin(&self.pools.writer).await?;
-            match batch.apply(&mut transaction).await {
-                Ok(committed) => {
-                    sqlite::commit(transaction).await?;
-                    Ok(committed)
-                }
-                Err(error) => {
-                    // What went wrong first is what the caller has to know. Dropped, it would be rolled back as well.
-                    drop(transaction.rollback().await);
-                    Err(error)
-                }
-            }
-        })
+        self.executor
+            .wait(sqlite::transaction(&self.pools.writer, async |connection| batch.apply(connection).await))
     }
 
     async fn reader(&self) -> Result<PoolConnection<Sqlite>> {

@@ -274,7 +274,7 @@ fn jobs_live_and_end(store: &Store) {
     assert_eq!(store.job("1").unwrap(), None);
     jobs(store, vec![JobChange::Insert(row.clone())]).unwrap();
     assert_eq!(store.job("1").unwrap(), Some(row.clone()));
-    assert_eq!(store.running().unwrap(), [row.clone()]);
+    assert_eq!(store.running().unwrap(), std::slice::from_ref(&row));
     jobs(store, vec![JobChange::Heartbeat { id: "1".to_owned(), epoch: 1, at: at(7) }]).unwrap();
     assert_eq!(store.job("1").unwrap().unwrap().heartbeat, at(7));
     jobs(store, vec![JobChange::Update { epoch: 1, job: ended(&row) }]).unwrap();
