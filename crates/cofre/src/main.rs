@@ -2,6 +2,8 @@
 
 mod args;
 mod completions;
+#[cfg(test)]
+mod demo;
 mod disk;
 mod disk_spec;
 mod examples;

@@ -169,17 +169,17 @@ fn hostile_headers_are_refused_in_no_time() {
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
-/// The limits allow 512 MiB, the machine (here: a limit on the whole process) does not.
+/// The limits allow 1 GiB, the machine (here: a limit on the whole process) does not.
 #[test]
 fn a_machine_without_the_memory_is_said_to_be_one() {
-    let hungry = with_kdf(formatted(OFFSET).header(), |kdf| kdf["memory"] = (512 << 10).into());
+    let hungry = with_kdf(formatted(OFFSET).header(), |kdf| kdf["memory"] = (1 << 20).into());
     let world = world(&hungry);
     let Some(mut shell) = tool("sh") else { return };
-    shell.args(["-c", "ulimit -v 400000; exec \"$0\" disk prove disk.raw --key-file key --json"]);
+    shell.args(["-c", "ulimit -v 900000; exec \"$0\" disk prove disk.raw --key-file key --json"]);
     shell.arg(env!("CARGO_BIN_EXE_cofre")).current_dir(world.path(""));
     shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let error = world.run(shell).refused(21, "KeyTooCostly");
-    assert!(error["causes"][0].as_str().unwrap().contains("no 524288 KiB of memory"), "{error}");
+    assert!(error["causes"][0].as_str().unwrap().contains("no 1048576 KiB of memory"), "{error}");
 }
 
 #[test]
