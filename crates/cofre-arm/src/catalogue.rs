@@ -47,6 +47,8 @@ pub enum Problem {
     KeyVaultNameConflict,
     /// E-27.
     KeyVaultBlobNotUsable,
+    /// E-32.
+    StorageAccountOffline,
     /// E-34.
     ReplaceDiskEncrypted,
     /// E-35.
@@ -131,6 +133,7 @@ impl Problem {
         Self::KeyVersionNotFound,
         Self::KeyVaultNameConflict,
         Self::KeyVaultBlobNotUsable,
+        Self::StorageAccountOffline,
         Self::ReplaceDiskEncrypted,
         Self::FileRecoveryEncrypted,
         Self::TemplateNotAvailable,
@@ -296,6 +299,13 @@ impl Problem {
                 "Restore it in the subscription and geography it was made in; if it was, the blob is damaged: take it \
                  from another recovery point.",
             ),
+            Self::StorageAccountOffline => passing(row(
+                "E-32",
+                "UserErrorStorageAccountOffline",
+                409,
+                "The storage account cannot be reached or written.",
+                "Make its folder writable, or choose another storage account.",
+            )),
             Self::ReplaceDiskEncrypted => row(
                 "E-34",
                 "UserErrorReplaceDiskEncrypted",

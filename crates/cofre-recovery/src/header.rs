@@ -29,15 +29,15 @@ impl ReadAt for Bytes<'_> {
 /// What a header says of itself without a key, as `disk.json` keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct HeaderRecord {
+pub(crate) struct HeaderRecord {
     /// `luks1`, `luks2`.
-    pub format: String,
+    pub(crate) format: String,
     /// UUID of the volume.
-    pub uuid: String,
+    pub(crate) uuid: String,
     /// SHA-256 over the header up to the end of the last key area in use: changes with every keyslot.
-    pub header_sha256: String,
+    pub(crate) header_sha256: String,
     /// SHA-256 over the digests of the volume key: changes with the volume key alone.
-    pub volume_key_digest: Option<String>,
+    pub(crate) volume_key_digest: Option<String>,
 }
 
 /// What was found at the start of a disk.

@@ -13,14 +13,17 @@ pub mod item;
 mod item_repository;
 pub mod job;
 pub mod key_source;
+pub mod keys_back;
 mod machines;
 pub mod outputs;
 pub mod points;
 pub mod policy;
 pub mod protection;
 pub mod reconcile;
+pub mod restore;
 pub mod service;
 pub mod settings;
+pub mod storage_account;
 pub mod trust;
 pub mod vault;
 

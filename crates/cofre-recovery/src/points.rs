@@ -2,15 +2,19 @@
 //!
 //! Everything a row says stands in the point itself, so rows can be made anew from the repository.
 
+use std::collections::BTreeMap;
+
 use cofre_arm::{ApiError, Problem, ResourceId, Result};
 use cofre_compute::{EncryptionClass, EncryptionMechanism, VirtualMachine};
 use cofre_repo::{
+    Repository,
     point::{Consistency, PointDocument},
     repository::Point,
 };
 use cofre_store::{PointFilter, PointRow};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::{
     captured::{self, CapturedKeys},
@@ -183,12 +187,13 @@ impl RecoveryPoint {
 
 /// A point, opened in its repository.
 pub(crate) struct OpenPoint {
+    pub(crate) repository: Repository,
     pub(crate) point: Point,
     pub(crate) record: MachineRecord,
     /// What was captured; none when the machine was not encrypted.
     pub(crate) keys: Option<CapturedKeys>,
     /// The blobs that the captured keys name.
-    pub(crate) blobs: Vec<(String, zeroize::Zeroizing<Vec<u8>>)>,
+    pub(crate) blobs: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
 
 impl Recovery {
@@ -256,15 +261,15 @@ impl Recovery {
                 format!("recovery point {} does not describe its machine", point.name),
             )
         })?;
-        let mut blobs = Vec::new();
+        let mut blobs = BTreeMap::new();
         let mut keys = None;
         for file in repository.key_files(&index, &found).map_err(transfer_failed)? {
             if file.name == captured::FILE {
                 keys = Some(CapturedKeys::parse(&file.bytes)?);
             } else if file.name != captured::PROOFS {
-                blobs.push((file.name, file.bytes));
+                blobs.insert(file.name, file.bytes);
             }
         }
-        Ok(OpenPoint { point: found, record, keys, blobs })
+        Ok(OpenPoint { repository, point: found, record, keys, blobs })
     }
 }
