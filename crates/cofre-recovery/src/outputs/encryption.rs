@@ -245,11 +245,18 @@ impl EncryptionFile {
         first(lun).or_else(|| first(None))
     }
 
-    /// An entry for each key to restore: a key, in whatever versions, is restored once.
+    /// An entry for each key to restore: a key, with all of its versions, is restored once. Of several
+    /// blobs of a key it is the longest, which has the most versions.
     #[must_use]
     pub fn keys(&self) -> Vec<&KeyAndSecret> {
-        let mut seen = BTreeSet::new();
-        self.entries.iter().filter(|e| seen.insert(identity(&e.key_url))).collect()
+        let mut keys: BTreeMap<String, &KeyAndSecret> = BTreeMap::new();
+        for entry in &self.entries {
+            let best = keys.entry(identity(&entry.key_url)).or_insert(entry);
+            if entry.key_backup.expose().len() > best.key_backup.expose().len() {
+                *best = entry;
+            }
+        }
+        keys.into_values().collect()
     }
 
     /// An entry for each secret to set.

@@ -89,7 +89,9 @@ fn what_is_wrong_is_refused() {
         assert_eq!(error.problem(), Problem::InvalidParameter, "{text}");
     }
     let deep = "[".repeat(1 << 20);
-    assert!(configuration::parse(deep.as_bytes()).is_err());
+    for text in [deep.clone(), format!("{{\"unknown\": {deep}"), format!("{{\"tags\": {deep}")] {
+        assert!(configuration::parse(text.as_bytes()).is_err());
+    }
     let long = [minimal.as_bytes(), &vec![0; configuration::MAX_BYTES]].concat();
     assert!(configuration::parse(&long).unwrap_err().to_string().contains("more than"));
 }

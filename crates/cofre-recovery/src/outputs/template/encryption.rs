@@ -94,10 +94,10 @@ impl EncryptionParameters {
                 parameters.insert(name, declaration);
             };
             let places = &set.places;
-            add(set.named("secretUrl"), &places.secret_url, "URL of the secret, with its version,");
+            add(set.named("secretUrl"), &places.secret_url, "Versioned URL of the secret");
             add(set.named("secretVaultId"), &places.secret_vault, "Id of the key vault of the secret");
             if let Some((url, vault)) = &places.key {
-                add(set.named("keyUrl"), url, "URL of the key, with its version,");
+                add(set.named("keyUrl"), url, "Versioned URL of the key");
                 add(set.named("keyVaultId"), vault, "Id of the key vault of the key");
             }
         }
