@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, mknodat};
@@ -64,7 +64,16 @@ fn options() -> SqliteConnectOptions {
 
 /// Opens the database in the file, or makes one there.
 pub(crate) async fn open(path: &Path) -> Result<Pools> {
-    open_file(path).await.map_err(|error| error.prefix(format_args!("database {}: ", path.display())))
+    let begun = Instant::now();
+    loop {
+        match open_file(path).await {
+            // SQLite does not wait for the lock under which a file gets its log or loses it, and says so at once.
+            Err(error) if error.kind() == ErrorKind::Busy && begun.elapsed() < BUSY => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            done => return done.map_err(|error| error.prefix(format_args!("database {}: ", path.display()))),
+        }
+    }
 }
 
 async fn open_file(path: &Path) -> Result<Pools> {

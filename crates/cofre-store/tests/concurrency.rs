@@ -172,6 +172,11 @@ fn a_lock_of_somebody_else_is_busy_and_passes() {
         assert!(store.read("/counter/a").unwrap().is_some(), "it can be read all the while");
     });
     assert_eq!(increment(&store, "w"), 0);
+    drop(store);
+    locked(&path, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", || {
+        assert_eq!(Store::open(&path).unwrap_err().kind(), ErrorKind::Busy);
+    });
+    assert_eq!(increment(&Store::open(&path).unwrap(), "w"), 0);
 }
 
 /// A server may call from where it should not: the thread blocks, and that is all.
