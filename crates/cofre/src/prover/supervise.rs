@@ -93,11 +93,14 @@ fn wait(
             Err(RecvTimeoutError::Timeout) => {}
         }
     };
+    if bytes.len() > MAX_ANSWER {
+        return ProverAnswer::Failed("the proving process says more than an answer".to_owned());
+    }
     let until = Instant::now() + LAST;
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return judge(status, &bytes),
-            Ok(None) if bytes.len() <= MAX_ANSWER && Instant::now() < until => {
+            Ok(None) if Instant::now() < until => {
                 thread::sleep(Duration::from_millis(1));
             }
             Ok(None) => return ProverAnswer::Failed("the proving process does not end".to_owned()),

@@ -46,7 +46,7 @@ fn only_a_whole_answer_of_a_child_that_ended_well_counts() {
 #[test]
 fn a_child_that_floods_or_hangs_is_ended() {
     let begun = Instant::now();
-    fails("exec cat /dev/zero", "does not end");
+    fails("exec cat /dev/zero", "more than an answer");
     for script in ["exec sleep 1000", "cat > /dev/null; exec sleep 1000"] {
         let (prover, _directory) = prover(script, Duration::from_millis(300));
         let answer = prover.try_open(&[7; 300_000], 1 << 20, b"secret");
