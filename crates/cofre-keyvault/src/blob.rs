@@ -88,12 +88,12 @@ pub(crate) fn seal<T: Version>(
 }
 
 /// One answer, whatever is wrong: what differs would tell a forger how far he came.
-fn unusable(kind: Kind) -> KeyVaultError {
+pub(crate) fn unusable(kind: Kind) -> KeyVaultError {
     KeyVaultError::new(
         ErrorKind::BlobNotUsable,
         format!(
-            "the backup blob cannot be opened here as one of a {}: restore it unchanged into a key vault of the \
-             subscription and geography it was made in; in a new installation, import the blob keys of the \
+            "the backup blob cannot be opened here as one of a {}: restore it unchanged into a key vault of \
+             the subscription and geography it was made in; in a new installation, import the blob keys of the \
              recovery kit first",
             kind.noun()
         ),

@@ -2,6 +2,7 @@
 
 use std::{fmt, io};
 
+use aws_lc_rs::constant_time;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
@@ -49,7 +50,7 @@ pub(crate) fn decode_any_base64(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// Secret bytes: wiped when dropped, printed as `…`, in JSON base64url without padding.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Eq)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
@@ -69,6 +70,13 @@ impl SecretBytes {
     #[must_use]
     pub fn into_inner(self) -> Zeroizing<Vec<u8>> {
         self.0
+    }
+}
+
+impl PartialEq for SecretBytes {
+    /// In time that depends on the lengths alone.
+    fn eq(&self, other: &Self) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
     }
 }
 
@@ -141,7 +149,7 @@ pub(crate) struct Fields(Vec<u8>);
 impl Fields {
     pub(crate) fn field(mut self, bytes: impl AsRef<[u8]>) -> Self {
         let bytes = bytes.as_ref();
-        // No field comes near 4 GiB; should one, the full length behind the marker keeps the encoding unambiguous.
+        // No field comes near 4 GiB; should one, its full length behind the marker keeps it unambiguous.
         match u32::try_from(bytes.len()) {
             Ok(length) if length < u32::MAX => self.0.extend_from_slice(&length.to_be_bytes()),
             _ => {

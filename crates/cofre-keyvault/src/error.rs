@@ -118,7 +118,8 @@ impl KeyVaultError {
         Self::new(
             ErrorKind::Damaged,
             format!(
-                "the record {path} was not written by this service, or was changed or moved since: restore it from a backup of the storage"
+                "the record {path} was not written by this service, or was changed or moved since: \
+                 restore it from a backup of the storage"
             ),
         )
     }

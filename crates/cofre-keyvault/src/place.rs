@@ -26,7 +26,8 @@ impl Place {
         for part in [&self.tenant, &self.subscription, &self.geography] {
             if part.is_empty() || part.len() > LONGEST_PART || part.chars().any(char::is_control) {
                 return Err(KeyVaultError::invalid(format!(
-                    "tenant, subscription and geography have 1 to {LONGEST_PART} bytes and no control characters"
+                    "tenant, subscription and geography have 1 to {LONGEST_PART} bytes and no control \
+                     characters"
                 )));
             }
         }

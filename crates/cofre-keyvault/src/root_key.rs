@@ -54,7 +54,8 @@ impl RootKey {
         }
         if metadata.mode() & 0o077 != 0 {
             return Err(fault(
-                "is open to others than its owner: give it mode 0600, and rotate the root key if others may have read it",
+                "is open to others than its owner: give it mode 0600, and rotate the root key if others may have \
+                 read it",
             ));
         }
         // One byte more than a good file has, so that a longer one is noticed.

@@ -63,7 +63,7 @@ fn a_secret_moves_with_all_its_versions() {
     vaults.delete_secret(admin, "kv-1", "bek").unwrap();
 
     let restored = vaults.restore_secret(admin, "kv-2", &blob).unwrap();
-    assert_eq!((restored.version, support::enabled(restored.attributes)), (second.clone(), false));
+    assert_eq!((restored.version, restored.attributes.enabled), (second.clone(), false));
     assert_eq!(vaults.secret(admin, "kv-2", "bek", Some(&first.properties.version)).unwrap(), first);
     assert_eq!(kind(vaults.secret(admin, "kv-2", "bek", None)), ErrorKind::Disabled);
     vaults.restore_secret(admin, "kv-1", &blob).unwrap();

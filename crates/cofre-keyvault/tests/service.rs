@@ -12,7 +12,8 @@ use std::{
 };
 
 use cofre_keyvault::{
-    AuditEvent, ErrorKind, KeySpec, KeyVaults, Operation, Outcome, PageRequest, VaultSpec, VaultUpdate,
+    AccessPolicy, AuditEvent, ErrorKind, KeySpec, KeyVaults, Operation, Outcome, PageRequest, Permissions,
+    Principal, Scope, VaultSpec, VaultUpdate,
     state::{Change, MemoryState, Record, State, StateError},
 };
 use support::{Home, kind, place, root_key, secret};
@@ -306,6 +307,44 @@ fn without_audit_there_is_no_answer() {
     assert_eq!(kind(vaults.rotate_root(&home.admin, &root_key(2))), ErrorKind::State);
     state.fails.store(false, Ordering::Relaxed);
     assert_eq!(vaults.secret(&home.admin, "kv-1", "bek", None).unwrap().value.expose(), "one");
+}
+
+#[test]
+fn what_is_done_to_vaults_and_ring_is_audited() {
+    let home = Home::new();
+    let (vaults, admin) = (&home.vaults, &home.admin);
+    let policy = AccessPolicy { principal: Principal::from(admin), permissions: Permissions::default() };
+    let kit = vaults.export_ring_for_kit(admin).unwrap();
+    assert_eq!(home.state.events().len(), 1);
+    let steps: [(Operation, &dyn Fn() -> Result<(), cofre_keyvault::KeyVaultError>); 9] = [
+        (Operation::CreateVault, &|| vaults.create_vault(admin, &spec("kv-1")).map(drop)),
+        (Operation::UpdateVault, &|| vaults.update_vault(admin, "kv-1", &VaultUpdate::default()).map(drop)),
+        (Operation::SetAccessPolicy, &|| vaults.set_access_policy(admin, "kv-1", &policy).map(drop)),
+        (Operation::RemoveAccessPolicy, &|| {
+            vaults.remove_access_policy(admin, "kv-1", &policy.principal).map(drop)
+        }),
+        (Operation::DeleteVault, &|| vaults.delete_vault(admin, "kv-1").map(drop)),
+        (Operation::RotateBlobKey, &|| vaults.rotate_blob_key(admin).map(drop)),
+        (Operation::ExportBlobKeys, &|| vaults.export_ring_for_kit(admin).map(drop)),
+        (Operation::ImportBlobKeys, &|| vaults.import_blob_keys(admin, &kit).map(drop)),
+        (Operation::RotateRootKey, &|| vaults.rotate_root(admin, &root_key(2))),
+    ];
+    for (operation, step) in steps {
+        let before = home.state.events().len();
+        step().unwrap();
+        let events = home.state.events();
+        assert_eq!(events.len(), before + 1, "{operation:?}");
+        let scope = if before < 6 { Scope::Vault } else { Scope::Service };
+        assert_eq!((events[before].operation, events[before].scope), (operation, scope));
+        assert_eq!(events[before].outcome, Outcome::Allowed);
+    }
+    assert_eq!(kind(vaults.import_blob_keys(admin, b"[]")), ErrorKind::Invalid);
+    assert_eq!(
+        (home.last_event().operation, home.last_event().outcome),
+        (Operation::ImportBlobKeys, Outcome::Refused)
+    );
+    assert_eq!(kind(vaults.update_vault(admin, "kv-1", &VaultUpdate::default())), ErrorKind::VaultNotFound);
+    assert_eq!(home.last_event().reason.as_deref(), Some("KeyVaultNotFound"));
 }
 
 #[test]

@@ -194,7 +194,7 @@ impl ProofRecord {
 pub(crate) fn not_valid() -> KeyVaultError {
     KeyVaultError::new(
         ErrorKind::ProofNotValid,
-        "the proof record was not made in this place, or was changed since: treat the disk as captured, and prove \
-         it again",
+        "the proof record was not made in this place, or was changed since: treat the disk as captured, and \
+         prove it again",
     )
 }

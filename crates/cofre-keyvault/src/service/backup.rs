@@ -2,13 +2,12 @@
 
 use super::{Done, KeyVaults, OpenVault, keys, objects::create_version, seal_record, secrets};
 use crate::{
-    audit::AuditEvent,
-    audit::Operation,
+    audit::{AuditEvent, Operation},
     blob,
     bundle::{ItemProperties, KeyBundle},
     caller::Caller,
     error::{ErrorKind, KeyVaultError, Result},
-    objects::{Head, KeyVersion, SecretVersion, Version},
+    objects::{Head, KeyVersion, Kind, SecretVersion, Version},
     permission::{KeyPermission, SecretPermission},
     rsa_key::RsaMaterial,
     state::Change,
@@ -49,7 +48,10 @@ impl KeyVaults {
             let vault = self.authorize_key(caller, vault, KeyPermission::Restore)?;
             let content = blob::open::<KeyVersion>(&self.open_ring()?.ring, &self.place, blob)?;
             for key in &content.versions {
-                RsaMaterial::from_pkcs8(key.pkcs8.clone())?;
+                let material = RsaMaterial::from_pkcs8(key.pkcs8.clone());
+                if !material.is_ok_and(|material| material.n == key.n && material.e == key.e) {
+                    return Err(blob::unusable(Kind::Key));
+                }
             }
             let (head, key, changes) = self.restore(&vault, content, event)?;
             Ok(Done { answer: keys::bundle(&head, key), changes })
@@ -89,8 +91,8 @@ impl KeyVaults {
             return Err(KeyVaultError::new(
                 ErrorKind::NameConflict,
                 format!(
-                    "the key vault {} has a {} {} already: use it if it has the versions needed, or restore into \
-                     another key vault",
+                    "the key vault {} has a {} {} already: use it if it has the versions needed, or restore \
+                     into another key vault",
                     vault.vault.name,
                     T::KIND.noun(),
                     taken.body.name

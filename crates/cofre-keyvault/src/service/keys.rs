@@ -8,7 +8,8 @@ use crate::{
     audit::{AuditEvent, Operation, Scope},
     bundle::{ItemProperties, KeyBundle, KeySpec, KeyUpdate, Page, PageRequest},
     caller::Caller,
-    error::{KeyVaultError, Result},
+    error::{ErrorKind, KeyVaultError, Result},
+    names,
     objects::{Head, KeyVersion},
     permission::{KeyOperation, KeyPermission},
     rsa_key::{RsaComponents, RsaMaterial},
@@ -62,7 +63,7 @@ impl KeyVaults {
     /// Makes an RSA key, or a new version where the name exists. Needs the permission *create*.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden), [`ErrorKind::Invalid`](crate::ErrorKind::Invalid),
+    /// [`ErrorKind::Forbidden`], [`ErrorKind::Invalid`],
     /// and those of vault and storage.
     pub fn create_key(&self, caller: &Caller, vault: &str, name: &str, spec: &KeySpec) -> Result<KeyBundle> {
         self.add_key(caller, Operation::Create, KeyPermission::Create, (vault, name), spec, || {
@@ -100,7 +101,7 @@ impl KeyVaults {
         let mut made: Option<RsaMaterial> = None;
         self.audited(event(caller, operation, vault, name, None), |event| {
             let vault = self.authorize_key(caller, vault, permission)?;
-            crate::names::check_object_name(name)?;
+            names::check_object_name(name)?;
             let about = about(spec.attributes, &spec.tags, self.clock.now())?;
             // Once, however often the batch is tried, and not before the caller is known to be allowed.
             let material = match made.take() {
@@ -124,8 +125,8 @@ impl KeyVaults {
     /// A key version, or the current one, with its public part. Needs the permission *get*.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden),
-    /// [`ErrorKind::ObjectNotFound`](crate::ErrorKind::ObjectNotFound), and those of vault and storage.
+    /// [`ErrorKind::Forbidden`],
+    /// [`ErrorKind::ObjectNotFound`], and those of vault and storage.
     pub fn key(&self, caller: &Caller, vault: &str, name: &str, version: Option<&str>) -> Result<KeyBundle> {
         self.audited(event(caller, Operation::Get, vault, name, version), |event| {
             let vault = self.authorize_key(caller, vault, KeyPermission::Get)?;
@@ -138,7 +139,7 @@ impl KeyVaults {
     /// The keys of a vault, by name. Needs the permission *list*.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden), and those of vault and storage.
+    /// [`ErrorKind::Forbidden`], and those of vault and storage.
     pub fn list_keys(
         &self,
         caller: &Caller,
@@ -172,7 +173,7 @@ impl KeyVaults {
     /// *update*.
     ///
     /// # Errors
-    /// As [`key`](Self::key), and [`ErrorKind::Invalid`](crate::ErrorKind::Invalid).
+    /// As [`key`](Self::key), and [`ErrorKind::Invalid`].
     pub fn update_key(
         &self,
         caller: &Caller,
@@ -214,7 +215,7 @@ pub(super) fn check_operation(key: &KeyVersion, operation: KeyOperation, what: &
         return Ok(());
     }
     Err(KeyVaultError::new(
-        crate::error::ErrorKind::OperationNotPermitted,
+        ErrorKind::OperationNotPermitted,
         format!("{what} may not be used for {operation}: its list of operations does not have it"),
     ))
 }

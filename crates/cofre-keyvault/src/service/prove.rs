@@ -1,7 +1,7 @@
 //! Proving that a secret opens a header. Neither secret nor volume key leaves; a caller learns one of
 //! *opens* and *does not open*, and nothing of where on the way it stayed closed.
 
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
@@ -18,8 +18,8 @@ use crate::{
     permission::{KeyOperation, KeyPermission, SecretPermission},
     policy::Permissions,
     proof::{
-        CaptureReason, HeaderProver, LONGEST_HEADER, ObjectReference, Origin, ProofMaterial, ProofRecord,
-        ProofRequest, ProofState, ProverAnswer,
+        self, CaptureReason, HeaderProver, LONGEST_HEADER, ObjectReference, Origin, ProofKeys, ProofMaterial,
+        ProofRecord, ProofRequest, ProofState, ProverAnswer,
     },
     rsa_key::{self, WrapAlgorithm},
 };
@@ -76,7 +76,8 @@ impl KeyVaults {
                 let length = label.chars().take(LONGEST_LABEL + 1).count();
                 if !(1..=LONGEST_LABEL).contains(&length) || label.chars().any(char::is_control) {
                     return Err(KeyVaultError::invalid(format!(
-                        "point and disk are named by 1 to {LONGEST_LABEL} characters, none of them control characters"
+                        "point and disk are named by 1 to {LONGEST_LABEL} characters, none of them control \
+                         characters"
                     )));
                 }
             }
@@ -98,8 +99,8 @@ impl KeyVaults {
     /// [`ErrorKind::ProofNotValid`], and those of ring and storage.
     pub fn verify_proof(&self, record: &ProofRecord) -> Result<()> {
         let key = self.open_ring()?.ring.blob_key(&record.mac_key_id, &self.place)?;
-        let key = key.ok_or_else(crate::proof::not_valid)?;
-        record.verify(&crate::proof::ProofKeys::of(&key)?, &self.place)
+        let key = key.ok_or_else(proof::not_valid)?;
+        record.verify(&ProofKeys::of(&key)?, &self.place)
     }
 
     fn material(&self, caller: &Caller, material: &ProofMaterial<'_>) -> Result<Material> {
@@ -192,7 +193,7 @@ impl KeyVaults {
         let blob_key = blob_key.ok_or_else(|| {
             KeyVaultError::new(ErrorKind::Damaged, "the ring has no blob key of this place")
         })?;
-        let keys = crate::proof::ProofKeys::of(&blob_key)?;
+        let keys = ProofKeys::of(&blob_key)?;
         let captured = |reason, detail: &str| ProofState::Captured { reason, detail: audit::tidy(detail) };
         let mut opened = None;
         let state = match answer {
@@ -239,7 +240,7 @@ fn try_secret(
     request: &ProofRequest<'_>,
     material: &Material,
     prover: &dyn HeaderProver,
-    proving: &std::sync::Mutex<()>,
+    proving: &Mutex<()>,
 ) -> Result<ProverAnswer> {
     let mut stand_in = Zeroizing::new(vec![0; STAND_IN]);
     fill_random(&mut stand_in)?;

@@ -9,8 +9,8 @@ use std::{
 
 use cofre_fde::Limits;
 use cofre_keyvault::{
-    AccessPolicy, Attributes, AuditEvent, Caller, Clock, ErrorKind, KeyPermission, KeyVaultError, KeyVaults,
-    Permissions, Place, Principal, RootKey, SecretPermission, SecretSpec, SecretValue, Tags, VaultSpec,
+    AccessPolicy, AuditEvent, Caller, Clock, ErrorKind, KeyPermission, KeyVaultError, KeyVaults, Permissions,
+    Place, Principal, RootKey, SecretPermission, SecretSpec, SecretValue, Tags, VaultSpec,
     proof::{HeaderProver, ProverAnswer},
     state::MemoryState,
 };
@@ -132,10 +132,6 @@ pub(crate) fn secret(text: &str) -> SecretSpec {
 
 pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, KeyVaultError>) -> ErrorKind {
     result.unwrap_err().kind()
-}
-
-pub(crate) fn enabled(attributes: Attributes) -> bool {
-    attributes.enabled
 }
 
 /// Tries secrets in this process: the headers of these tests are not hostile.
