@@ -38,8 +38,8 @@ impl Place {
         })
     }
 
-    /// Whether blobs of `other` may be opened here.
-    pub(crate) fn shares_blobs_with(&self, other: &Self) -> bool {
+    /// Whether this is the same subscription and geography: the same vaults, and blobs that open here.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
         self.subscription == other.subscription && self.geography == other.geography
     }
 }

@@ -146,7 +146,7 @@ impl Ring {
     }
 
     fn blob_keys<'a>(&'a self, place: &'a Place) -> impl DoubleEndedIterator<Item = &'a Entry> {
-        self.keys.iter().filter(|entry| entry.r#use == Use::Blob && entry.place.shares_blobs_with(place))
+        self.keys.iter().filter(|entry| entry.r#use == Use::Blob && entry.place.is_same_as(place))
     }
 
     /// The key that seals new blobs of a place.
@@ -180,7 +180,7 @@ impl Ring {
             if entry.r#use != Use::Blob || !entry.is_sound() {
                 return Err(malformed());
             }
-            if !entry.place.shares_blobs_with(place) {
+            if !entry.place.is_same_as(place) {
                 return Err(KeyVaultError::invalid(format!(
                     "the blob key {} is of another subscription or geography than this service: make a service \
                      for that place from the kit",

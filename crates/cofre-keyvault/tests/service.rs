@@ -309,6 +309,8 @@ fn without_audit_there_is_no_answer() {
     assert_eq!(vaults.secret(&home.admin, "kv-1", "bek", None).unwrap().value.expose(), "one");
 }
 
+type Step<'a> = &'a dyn Fn() -> Result<(), cofre_keyvault::KeyVaultError>;
+
 #[test]
 fn what_is_done_to_vaults_and_ring_is_audited() {
     let home = Home::new();
@@ -316,7 +318,7 @@ fn what_is_done_to_vaults_and_ring_is_audited() {
     let policy = AccessPolicy { principal: Principal::from(admin), permissions: Permissions::default() };
     let kit = vaults.export_ring_for_kit(admin).unwrap();
     assert_eq!(home.state.events().len(), 1);
-    let steps: [(Operation, &dyn Fn() -> Result<(), cofre_keyvault::KeyVaultError>); 9] = [
+    let steps: [(Operation, Step<'_>); 9] = [
         (Operation::CreateVault, &|| vaults.create_vault(admin, &spec("kv-1")).map(drop)),
         (Operation::UpdateVault, &|| vaults.update_vault(admin, "kv-1", &VaultUpdate::default()).map(drop)),
         (Operation::SetAccessPolicy, &|| vaults.set_access_policy(admin, "kv-1", &policy).map(drop)),

@@ -185,9 +185,7 @@ impl KeyVaults {
         let id = envelope::key_id(RECORD, &body).ok_or_else(damaged)?;
         let key = self.open_ring()?.ring.vault_key(&id, &path[VAULTS.len()..])?.ok_or_else(damaged)?;
         let stored: StoredVault = open_record(&key, &path, &body)?;
-        if stored.place.subscription != self.place.subscription
-            || stored.place.geography != self.place.geography
-        {
+        if !stored.place.is_same_as(&self.place) {
             return Ok(None);
         }
         Ok(Some(OpenVault { path, revision, vault: stored.vault, key }))
