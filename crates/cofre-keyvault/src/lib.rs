@@ -1,0 +1,46 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod attributes;
+mod audit;
+mod blob;
+mod bundle;
+mod caller;
+mod clock;
+mod crypto;
+mod encoding;
+mod envelope;
+mod error;
+mod names;
+mod objects;
+mod permission;
+mod place;
+mod policy;
+pub mod proof;
+mod ring;
+mod root_key;
+mod rsa_key;
+mod secret_value;
+mod service;
+pub mod state;
+mod vault;
+
+pub use attributes::{Attributes, AttributesChange, Tags};
+pub use audit::{AuditEvent, Operation, Outcome, Scope};
+pub use blob::{BlobHeader, LONGEST_BLOB, MOST_VERSIONS, read_blob_header};
+pub use bundle::{
+    ItemProperties, KeyBundle, KeyOperationResult, KeySpec, KeyUpdate, Page, PageRequest, SecretBundle,
+    SecretSpec, SecretUpdate,
+};
+pub use caller::{BACKUP_MANAGEMENT_SERVICE_APPLICATION_ID, Caller};
+pub use clock::{Clock, SystemClock};
+pub use encoding::SecretBytes;
+pub use error::{ErrorKind, KeyVaultError, Result};
+pub use permission::{CertificatePermission, KeyOperation, KeyPermission, SecretPermission};
+pub use place::Place;
+pub use policy::{AccessPolicy, AccessTemplate, Permissions, Principal};
+pub use root_key::RootKey;
+pub use rsa_key::{RsaComponents, RsaSize, WrapAlgorithm};
+pub use secret_value::{LONGEST_CONTENT_TYPE, LONGEST_SECRET, SecretValue};
+pub use service::KeyVaults;
+pub use vault::{Vault, VaultSpec, VaultUpdate};
