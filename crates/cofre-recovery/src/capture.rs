@@ -14,6 +14,7 @@ use crate::{
     checks::NamedKeys,
     header::{Found, HeaderRecord},
     key_source::{ProofAnswer, ProofQuestion, ProofState},
+    outputs::keys_back::{DEFAULT_ALGORITHM, TAG_ALGORITHM},
     service::Recovery,
 };
 
@@ -131,6 +132,7 @@ impl Capture {
                 header_sha256: &record.header_sha256,
                 disk_size: disk.size,
                 secret: (&named.secret.name, &named.secret_version),
+                algorithm: set.secret_tags.get(TAG_ALGORITHM).map_or(DEFAULT_ALGORITHM, String::as_str),
                 secret_value: &set.secret_data,
                 key: (&named.key.vault, &named.key.name, &named.key_version),
                 key_backup: blob,

@@ -59,6 +59,8 @@ pub struct ProofQuestion<'a> {
     pub disk_size: u64,
     /// Name and version of the secret.
     pub secret: (&'a str, &'a str),
+    /// How the secret is wrapped: `RSA-OAEP`.
+    pub algorithm: &'a str,
     /// The captured secret.
     pub secret_value: &'a WrappedSecret,
     /// Key vault, name and version of the wrapping key.

@@ -13,6 +13,7 @@ pub mod item;
 mod item_repository;
 pub mod job;
 pub mod key_source;
+mod key_vaults;
 pub mod keys_back;
 mod machines;
 pub mod outputs;
@@ -27,4 +28,5 @@ pub mod storage_account;
 pub mod trust;
 pub mod vault;
 
-pub use service::{Parts, Recovery};
+pub use key_vaults::{LocalKeyVaults, key_vault_error, key_vault_id};
+pub use service::{Parts, Recovery, new_guid};

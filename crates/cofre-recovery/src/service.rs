@@ -114,7 +114,10 @@ impl Recovery {
 }
 
 /// A random GUID (version 4).
-pub(crate) fn new_guid() -> Result<String> {
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn new_guid() -> Result<String> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| ApiError::new(Problem::StateUnavailable, "the system gives no random bytes"))?;

@@ -9,6 +9,7 @@ use cofre_repo::{config::ChunkSize, repository::PointSelector};
 use jiff::SignedDuration;
 
 use crate::{
+    control::{host, init},
     disk_spec::{ChangedSpec, DiskSpec},
     examples,
     quantity::{parse_chunk_size, parse_duration},
@@ -36,6 +37,9 @@ pub(crate) struct Global {
     /// No progress on standard error; warnings and errors stay
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// The folder that holds the service's state [default: $COFRE_HOME, or `cofre` below the user's data]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) home: Option<PathBuf>,
 }
 
 impl Global {
@@ -54,6 +58,12 @@ enum OutputFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Makes a home: the state of a backup service
+    #[command(after_help = init::EXAMPLES)]
+    Init(init::InitArgs),
+    /// What machines may use of this host
+    #[command(subcommand)]
+    Host(host::HostCommand),
     /// Works on a repository, with no server and no other state
     #[command(subcommand)]
     Repo(RepoCommand),

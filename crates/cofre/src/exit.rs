@@ -1,5 +1,6 @@
 //! Exit codes: a contract (docs/cli.md), decided here and nowhere else.
 
+use cofre_arm::Problem;
 use cofre_fde::ErrorKind as FdeKind;
 use cofre_repo::ErrorKind;
 
@@ -44,6 +45,22 @@ impl Exit {
             | ErrorKind::Invalid => Self::Refused,
             ErrorKind::Interrupted => Self::Interrupted,
             _ => Self::Failed,
+        }
+    }
+
+    /// The exit code of a problem of the control plane; of a failed transfer, that of what went wrong in
+    /// the repository.
+    pub(crate) fn of_problem(problem: Problem, repository: Option<ErrorKind>) -> Self {
+        match problem {
+            Problem::JobInterrupted => Self::Interrupted,
+            Problem::OperationInProgress => Self::Locked,
+            Problem::TransferFailed => repository.map_or(Self::Failed, Self::of),
+            Problem::NotFound
+            | Problem::VmNotFound
+            | Problem::StateUnavailable
+            | Problem::StorageAccountOffline
+            | Problem::ImageUnavailable => Self::Failed,
+            _ => Self::Refused,
         }
     }
 

@@ -2,12 +2,14 @@
 
 mod args;
 mod completions;
+mod control;
 #[cfg(test)]
 mod demo;
 mod disk;
 mod disk_spec;
 mod examples;
 mod exit;
+mod home;
 mod output;
 mod progress;
 mod prover;
@@ -17,12 +19,14 @@ mod report;
 mod signals;
 mod url;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
+use cofre_repo::progress::Progress as _;
 
 use crate::{
     args::{Cli, Command, DiskCommand},
+    home::Home,
     output::Done,
     progress::Reporter,
     report::{Report, Result},
@@ -32,6 +36,19 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) progress: Reporter,
     pub(crate) cancel: cofre_repo::Cancel,
+    /// The home that was named, if one was.
+    pub(crate) home: Option<PathBuf>,
+}
+
+impl Context {
+    /// Opens the home, and says which jobs were ended because their process had died.
+    pub(crate) fn open_home(&self) -> Result<Home> {
+        let (home, closed) = Home::open(&home::folder(self.home.as_deref())?, &self.cancel)?;
+        for job in closed {
+            self.progress.warn(&format!("job {job} was ended: the process that ran it died"));
+        }
+        Ok(home)
+    }
 }
 
 fn main() -> ExitCode {
@@ -45,7 +62,7 @@ fn main() -> ExitCode {
     let json = cli.global.is_json();
     let result = signals::watch().and_then(|cancel| {
         let progress = Reporter::start(cli.global.quiet, cli.command.stores());
-        let context = Context { progress, cancel };
+        let context = Context { progress, cancel, home: cli.global.home };
         let result = run(cli.command, &context);
         context.progress.stop();
         result
@@ -55,6 +72,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command, context: &Context) -> Result<Done> {
     match command {
+        Command::Init(args) => control::init::run(args, context),
+        Command::Host(command) => control::host::run(command, context),
         Command::Repo(command) => repo::run(command, context),
         Command::Disk(DiskCommand::Inspect(args)) => disk::inspect(&args),
         Command::Disk(DiskCommand::Prove(args)) => disk::prove(&args, context),

@@ -2,9 +2,11 @@
 
 use std::error::Error;
 
+use cofre_arm::ApiError;
 use cofre_disk::{DiskError, ErrorKind as DiskKind};
 use cofre_fde::FdeError;
 use cofre_repo::RepoError;
+use cofre_store::StoreError;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -95,6 +97,31 @@ impl Report {
         }
         text.push_str(&format!("  code: {}\n", self.code));
         text
+    }
+}
+
+impl From<ApiError> for Report {
+    fn from(error: ApiError) -> Self {
+        let repository = error.source().and_then(|e| e.downcast_ref::<RepoError>()).map(RepoError::kind);
+        Self {
+            code: error.code(),
+            exit: Exit::of_problem(error.problem(), repository),
+            message: error.to_string(),
+            causes: causes(&error),
+            recommendations: vec![error.recommendation().to_owned()],
+        }
+    }
+}
+
+impl From<StoreError> for Report {
+    fn from(error: StoreError) -> Self {
+        Self {
+            code: error.kind().code(),
+            exit: Exit::Failed,
+            message: error.to_string(),
+            causes: causes(&error),
+            recommendations: vec![error.recommendation().to_owned()],
+        }
     }
 }
 

@@ -23,7 +23,8 @@ pub const TAG_KEY_URL: &str = "DiskEncryptionKeyEncryptionKeyURL";
 /// Tag: the machine's name.
 pub const TAG_MACHINE: &str = "MachineName";
 /// How disk keys are wrapped when nothing says otherwise.
-const DEFAULT_ALGORITHM: &str = "RSA-OAEP";
+/// How a disk key is wrapped where nothing else is said.
+pub const DEFAULT_ALGORITHM: &str = "RSA-OAEP";
 /// The file's name in Linux guests.
 const LINUX_FILE_NAME: &str = "LinuxPassPhraseFileName";
 
