@@ -40,7 +40,7 @@ impl Recovery {
     }
 
     fn repository_storage(&self, id: &str) -> Result<Arc<LocalStorage>> {
-        LocalStorage::new(&self.repository_folder(id).join("repository"))
+        LocalStorage::new(self.repository_folder(id).join("repository"))
             .map(Arc::new)
             .map_err(transfer_failed)
     }

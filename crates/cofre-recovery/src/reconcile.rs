@@ -27,17 +27,30 @@ pub struct Reconciled {
     pub found: Vec<String>,
 }
 
+/// A job whose process had died.
+#[derive(Debug)]
+pub struct OrphanedJob {
+    /// Its id.
+    pub id: String,
+    /// Whether it could be ended.
+    pub outcome: Result<()>,
+}
+
 impl Recovery {
-    /// Ends the jobs of processes that died. A backup that had published its point counts as done.
-    /// Returns the ids of those jobs.
+    /// Ends the jobs of processes that died. A backup that had published its point counts as done. A job
+    /// whose outcome cannot be told, because its repository cannot be opened, is left as it is.
     ///
     /// # Errors
-    /// `StateUnavailable`; `TransferFailed` when a repository cannot be opened.
-    pub fn close_orphaned_jobs(&self) -> Result<Vec<String>> {
+    /// `StateUnavailable`.
+    pub fn close_orphaned_jobs(&self) -> Result<Vec<OrphanedJob>> {
         let mut closed = Vec::new();
         for (job, row) in self.orphaned_jobs()? {
-            closed.push(job.id.clone());
-            self.close(job, &row)?;
+            let id = job.id.clone();
+            match self.close(job, &row) {
+                // another command was faster
+                Err(e) if e.problem() == Problem::Conflict => {}
+                outcome => closed.push(OrphanedJob { id, outcome }),
+            }
         }
         Ok(closed)
     }

@@ -98,7 +98,9 @@ impl Recovery {
         let open = self.open_point(item, point)?;
         let machine = &open.record.virtual_machine;
         let id = run.job.id.replace('-', "");
-        let container_name = format!("{}-{id}", machine.name().to_lowercase().replace(['.', '_'], "-"));
+        // at most 63 of lower-case letters, digits and hyphens, as containers are called elsewhere too
+        let name = machine.name().to_lowercase().replace(['.', '_'], "-");
+        let container_name = format!("{:.30}-{id}", name);
         let container = Container::create(account, &container_name)?;
         let disks: Vec<_> = open
             .point

@@ -45,7 +45,11 @@ impl Context {
     pub(crate) fn open_home(&self) -> Result<Home> {
         let (home, closed) = Home::open(&home::folder(self.home.as_deref())?, &self.cancel)?;
         for job in closed {
-            self.progress.warn(&format!("job {job} was ended: the process that ran it died"));
+            let id = job.id;
+            self.progress.warn(&match job.outcome {
+                Ok(()) => format!("job {id} was ended: the process that ran it had died"),
+                Err(e) => format!("job {id} is left open, though its process died: {}", e.in_full()),
+            });
         }
         Ok(home)
     }

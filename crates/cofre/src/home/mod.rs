@@ -17,6 +17,7 @@ use cofre_compute::ImageDriver;
 use cofre_keyvault::{Caller, KeyVaults, RootKey, SystemClock};
 use cofre_recovery::{
     LocalKeyVaults, Parts, Recovery, key_vault_error,
+    reconcile::OrphanedJob,
     storage_account::StorageAccount,
     trust::{RecoveryPublicKey, ServiceKey},
 };
@@ -117,8 +118,8 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    /// Opens a home. Jobs of processes that died are ended first; their ids are returned too.
-    pub(crate) fn open(folder: &Path, cancel: &Cancel) -> Result<(Self, Vec<String>)> {
+    /// Opens a home. Jobs of processes that died are ended first, and returned too.
+    pub(crate) fn open(folder: &Path, cancel: &Cancel) -> Result<(Self, Vec<OrphanedJob>)> {
         let layout = Layout::new(folder);
         let config = Config::read(&layout)?;
         let store = Arc::new(Store::open(&layout.database())?);
