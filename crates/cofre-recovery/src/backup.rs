@@ -158,6 +158,7 @@ impl Recovery {
             expiry,
             disks: disk_keys(&taken),
             virtual_machine: taken.machine.clone(),
+            audit: self.audit_anchors()?,
         };
         let request = self.request(&id, taken, &record)?;
         let transfer = repository.ingest(&request, progress, cancel).map_err(transfer_failed)?;

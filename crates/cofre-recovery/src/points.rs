@@ -56,6 +56,21 @@ pub struct MachineRecord {
     pub expiry: Timestamp,
     /// What is known of the keys of each disk.
     pub disks: Vec<DiskKeys>,
+    /// Where the audit chains of the database ended: a database that does not hold these is an older
+    /// one than this point.
+    #[serde(default)]
+    pub audit: Vec<AuditAnchor>,
+}
+
+/// An event of an audit chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditAnchor {
+    /// Whose chain.
+    pub writer: String,
+    /// The event's number.
+    pub sequence: u64,
+    /// Its hash, hex digits.
+    pub hash: String,
 }
 
 /// What is known of the keys of a disk.
@@ -182,6 +197,33 @@ impl RecoveryPoint {
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.encryption_class != EncryptionClass::None
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl Recovery {
+    /// Where the audit chains end now.
+    pub(crate) fn audit_anchors(&self) -> Result<Vec<AuditAnchor>> {
+        let mut anchors = Vec::new();
+        for writer in self.store().writers().map_err(unavailable)? {
+            let head = self.store().chain_head(&writer).map_err(unavailable)?;
+            anchors.push(AuditAnchor { writer, sequence: head.length, hash: hex(&head.hash) });
+        }
+        Ok(anchors)
+    }
+
+    /// Whether the database holds the events that a point was anchored to.
+    pub(crate) fn holds(&self, anchors: &[AuditAnchor]) -> Result<bool> {
+        for anchor in anchors {
+            let event = self.store().events(&anchor.writer, anchor.sequence, 1).map_err(unavailable)?;
+            if !event.first().is_some_and(|e| e.sequence == anchor.sequence && hex(&e.hash) == anchor.hash) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result};
-use cofre_repo::point::PointDocument;
+use cofre_repo::PointId;
 use cofre_store::{Batch, JobRow, PointChange};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     item::{ProtectedItem, ProtectionState},
     item_repository::transfer_failed,
     job::{Job, Operation},
-    points::{LOST, MachineRecord, RecoveryPoint, VISIBLE},
+    points::{AuditAnchor, LOST, MachineRecord, RecoveryPoint, VISIBLE},
     service::Recovery,
 };
 
@@ -25,6 +25,16 @@ pub struct Reconciled {
     pub lost: Vec<String>,
     /// Rows that were called lost and whose point is there after all, by number.
     pub found: Vec<String>,
+    /// Points that were anchored to audit events which the database does not hold, by number: the
+    /// database is older than they are, or was tampered with.
+    pub unanchored: Vec<String>,
+}
+
+/// A point as it lies in its repository.
+struct Stored {
+    id: PointId,
+    row: RecoveryPoint,
+    audit: Vec<AuditAnchor>,
 }
 
 /// A job whose process had died.
@@ -85,10 +95,10 @@ impl Recovery {
     fn published(&self, item: &ProtectedItem, job: &str) -> Result<Option<RecoveryPoint>> {
         let id = point_id(job)?;
         let points = self.points_in_repository(item)?;
-        Ok(points.into_iter().find(|(document, _)| document.id == id).map(|(_, point)| point))
+        Ok(points.into_iter().find(|p| p.id == id).map(|p| p.row))
     }
 
-    fn points_in_repository(&self, item: &ProtectedItem) -> Result<Vec<(PointDocument, RecoveryPoint)>> {
+    fn points_in_repository(&self, item: &ProtectedItem) -> Result<Vec<Stored>> {
         if item.repository.is_none() {
             return Ok(Vec::new());
         }
@@ -104,7 +114,7 @@ impl Recovery {
         for point in points {
             if let Some(record) = MachineRecord::of(&point.document)? {
                 let row = RecoveryPoint::of(&point.document, &record);
-                all.push((point.document, row));
+                all.push(Stored { id: point.document.id, row, audit: record.audit });
             }
         }
         Ok(all)
@@ -121,7 +131,10 @@ impl Recovery {
             self.recovery_points(&item.id)?.into_iter().map(|p| (p.point.clone(), p)).collect();
         let mut done = Reconciled::default();
         let mut batch: Batch = self.batch();
-        for (_, point) in self.points_in_repository(&item)? {
+        for Stored { row: point, audit, .. } in self.points_in_repository(&item)? {
+            if !self.holds(&audit)? {
+                done.unanchored.push(point.name.clone());
+            }
             match rows.remove(&point.point) {
                 None => {
                     batch.points.push(PointChange::Insert(point.row(&item.id)?));
