@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 use crate::{
     control::{host, init},
+    demo,
     disk_spec::{ChangedSpec, DiskSpec},
     examples,
     quantity::{parse_chunk_size, parse_duration},
@@ -58,6 +59,9 @@ enum OutputFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Plays the whole story on a disk made for it: backup, loss of the keys, restore, keys back
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::DemoArgs),
     /// Makes a home: the state of a backup service
     #[command(after_help = init::EXAMPLES)]
     Init(init::InitArgs),

@@ -1,12 +1,13 @@
 //! `cofre disk inspect`; `disk prove` is in the module below.
 
+mod bytes;
 mod prove;
 
-use std::{io, path::Path};
+use std::path::Path;
 
-use cofre_disk::{BlockSource, ErrorKind as DiskKind, ImageFormat, open_source};
+use cofre_disk::{ErrorKind as DiskKind, ImageFormat, open_source};
 use cofre_fde::{
-    ErrorKind, Inspection, ReadAt, inspect as inspect_source,
+    ErrorKind, Inspection, inspect as inspect_source,
     luks::{Kdf, Keyslot, LuksInfo, SlotState},
 };
 use serde::Serialize;
@@ -20,23 +21,7 @@ use crate::{
     report::{Report, Result},
 };
 
-pub(crate) use self::prove::prove;
-
-/// A disk as a source of headers.
-struct Disk(Box<dyn BlockSource>);
-
-impl ReadAt for Disk {
-    fn size(&self) -> u64 {
-        self.0.size()
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset).map_err(|e| match e.kind() {
-            DiskKind::Invalid | DiskKind::Changed => io::Error::new(io::ErrorKind::UnexpectedEof, e),
-            _ => io::Error::other(e),
-        })
-    }
-}
+pub(crate) use self::{bytes::DiskBytes, prove::prove};
 
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -47,9 +32,9 @@ struct Answer<'a> {
 }
 
 /// Opens the disk at `path`; `message` says what cannot be done when that fails.
-fn open(path: &Path, format: Option<ImageFormat>, message: &str) -> Result<Disk> {
+fn open(path: &Path, format: Option<ImageFormat>, message: &str) -> Result<DiskBytes> {
     let format = format.unwrap_or_else(|| ImageFormat::from_suffix(path));
-    open_source(path, format).map(Disk).map_err(|e| {
+    open_source(path, format).map(DiskBytes).map_err(|e| {
         let missing = e.kind() == DiskKind::NotFound;
         let report = Report { message: message.to_owned(), ..Report::source(e) };
         if missing { report.recommend("Check the path.") } else { report }

@@ -3,7 +3,6 @@
 mod args;
 mod completions;
 mod control;
-#[cfg(test)]
 mod demo;
 mod disk;
 mod disk_spec;
@@ -67,15 +66,16 @@ fn main() -> ExitCode {
     let result = signals::watch().and_then(|cancel| {
         let progress = Reporter::start(cli.global.quiet, cli.command.stores());
         let context = Context { progress, cancel, home: cli.global.home };
-        let result = run(cli.command, &context);
+        let result = run(cli.command, &context, !json);
         context.progress.stop();
         result
     });
     output::finish(result, json).into()
 }
 
-fn run(command: Command, context: &Context) -> Result<Done> {
+fn run(command: Command, context: &Context, aloud: bool) -> Result<Done> {
     match command {
+        Command::Demo(args) => demo::run(&args, context, aloud),
         Command::Init(args) => control::init::run(args, context),
         Command::Host(command) => control::host::run(command, context),
         Command::Repo(command) => repo::run(command, context),

@@ -23,10 +23,9 @@ pub const TAG_KEY_URL: &str = "DiskEncryptionKeyEncryptionKeyURL";
 /// Tag: the machine's name.
 pub const TAG_MACHINE: &str = "MachineName";
 /// How disk keys are wrapped when nothing says otherwise.
-/// How a disk key is wrapped where nothing else is said.
 pub const DEFAULT_ALGORITHM: &str = "RSA-OAEP";
 /// The file's name in Linux guests.
-const LINUX_FILE_NAME: &str = "LinuxPassPhraseFileName";
+pub(crate) const LINUX_FILE_NAME: &str = "LinuxPassPhraseFileName";
 
 /// A secret as it was captured: of a recovery point or of an encryption file.
 #[derive(Clone, Debug)]
@@ -149,7 +148,7 @@ pub fn secret_to_set(
 }
 
 /// The machine's name as the tag holds it.
-fn machine_tag(name: &str) -> &str {
+pub(crate) fn machine_tag(name: &str) -> &str {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
     if name.bytes().all(allowed) { name } else { "" }
 }

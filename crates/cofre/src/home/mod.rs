@@ -3,6 +3,7 @@
 //! `docs/home.md` says what is in it and what must be kept safe.
 
 mod config;
+mod disk_key;
 mod init;
 mod key_state;
 mod prover;
@@ -26,6 +27,7 @@ use cofre_store::Store;
 
 pub(crate) use self::{
     config::{Config, Principal},
+    disk_key::WrappedDiskKey,
     init::{InitRequest, image_folder, init},
 };
 use self::{key_state::KeyState, prover::Prover};
