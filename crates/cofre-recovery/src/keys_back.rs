@@ -41,8 +41,9 @@ pub enum Destination {
 
 impl Recovery {
     /// Puts keys and secrets of an encryption file back: each key once, from its backup blob; then each
-    /// secret, with tags that name the restored key. What is there already in the version that is
-    /// needed is left alone, so the call may be repeated.
+    /// secret, with tags that name the restored key. A key that is there in the version that is needed is
+    /// left alone, and so is a secret that never moved. The call may be repeated: a secret that moved
+    /// gets one more version.
     ///
     /// # Errors
     /// `KeyVaultNotFound`, `KeyVaultNameConflict`, `KeyVaultBlobNotUsable`, `Forbidden`.

@@ -7,6 +7,7 @@ pub mod backup;
 mod capture;
 pub mod captured;
 mod checks;
+mod copies;
 pub mod disk_key;
 mod documents;
 mod header;

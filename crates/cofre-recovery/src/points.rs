@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result};
-use cofre_compute::{EncryptionClass, EncryptionMechanism, VirtualMachine};
+use cofre_compute::{EncryptionClass, EncryptionMechanism, EncryptionSettings, VirtualMachine};
 use cofre_repo::{
     Repository,
     point::{Consistency, PointDocument},
@@ -106,6 +106,9 @@ pub struct RecoveryPoint {
     pub expiry: Timestamp,
     /// Its disks.
     pub disks: Vec<RecoveryPointDisk>,
+    /// URLs of the secrets and keys that it holds copies of.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// A disk of a recovery point.
@@ -168,6 +171,7 @@ impl RecoveryPoint {
             encryption_mechanism: record.encryption_mechanism,
             expiry: record.expiry,
             disks: disks.collect(),
+            keys: record.virtual_machine.key_sets().into_iter().flat_map(|s| urls(s.settings)).collect(),
         }
     }
 
@@ -198,6 +202,11 @@ impl RecoveryPoint {
     pub fn is_encrypted(&self) -> bool {
         self.encryption_class != EncryptionClass::None
     }
+}
+
+fn urls(settings: EncryptionSettings) -> impl Iterator<Item = String> {
+    let key = settings.key_encryption_key.map(|k| k.key_url);
+    std::iter::once(settings.disk_encryption_key.secret_url).chain(key)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -9,7 +9,9 @@ use cofre_repo::{config::ChunkSize, repository::PointSelector};
 use jiff::SignedDuration;
 
 use crate::{
-    control::{host, init},
+    control::{
+        audit, backup, host, init, job, keyvault, kit, policy, protection, recoverypoint, restore, vault, vm,
+    },
     demo,
     disk_spec::{ChangedSpec, DiskSpec},
     examples,
@@ -68,6 +70,42 @@ pub(crate) enum Command {
     /// What machines may use of this host
     #[command(subcommand)]
     Host(host::HostCommand),
+    /// Keeps keys and secrets
+    #[command(subcommand)]
+    Keyvault(keyvault::KeyvaultCommand),
+    /// The machines that are known, and their disks
+    #[command(subcommand)]
+    Vm(vm::VmCommand),
+    /// Vaults, which protect machines
+    #[command(subcommand)]
+    Vault(vault::VaultCommand),
+    /// Backup policies
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Puts machines under a vault's protection
+    #[command(subcommand)]
+    Protection(protection::ProtectionCommand),
+    /// Protected machines
+    #[command(subcommand)]
+    Item(protection::ItemCommand),
+    /// Makes recovery points
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Jobs: what was begun, and how it ended
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    /// Recovery points of protected machines
+    #[command(subcommand)]
+    Recoverypoint(recoverypoint::RecoveryPointCommand),
+    /// Brings disks and keys back
+    #[command(subcommand)]
+    Restore(restore::RestoreCommand),
+    /// The recovery kit
+    #[command(subcommand)]
+    Kit(kit::KitCommand),
+    /// What was done, and whether the record of it is whole
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Works on a repository, with no server and no other state
     #[command(subcommand)]
     Repo(RepoCommand),
@@ -82,7 +120,7 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the command stores data, so that its progress tells new from known.
     pub(crate) fn stores(&self) -> bool {
-        matches!(self, Self::Repo(RepoCommand::Ingest(_)))
+        matches!(self, Self::Repo(RepoCommand::Ingest(_)) | Self::Backup(backup::BackupCommand::Now(_)))
     }
 }
 

@@ -33,11 +33,17 @@ impl Done {
         })?;
         Ok(Self { json, text: text.into(), exit })
     }
+
+    /// Nothing more: the command has written its answer itself.
+    pub(crate) fn nothing(exit: Exit) -> Result<Self> {
+        Ok(Self { json: String::new(), text: String::new(), exit })
+    }
 }
 
 /// Prints the outcome and says how the process ends.
 pub(crate) fn finish(result: Result<Done>, json: bool) -> Exit {
     let (text, exit) = match result {
+        Ok(done) if done.json.is_empty() => (String::new(), done.exit),
         Ok(done) if json => (done.json + "\n", done.exit),
         Ok(done) => (done.text, done.exit),
         Err(report) if json => (format!("{}\n", report.json()), report.exit),

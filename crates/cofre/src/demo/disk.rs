@@ -105,6 +105,7 @@ pub(crate) fn change(path: &Path, secret: &[u8], changes: &[Change]) -> Result<W
 ///
 /// # Errors
 /// As [`list`]; what could not be written.
+#[cfg(test)]
 pub(crate) fn rekey(path: &Path, secret: &[u8], new: &[u8]) -> Result<()> {
     let cannot = |e: std::io::Error| failed(format!("cannot write {}", path.display()), e);
     let changed = luks::rekey(&source(path)?, secret, &Limits::default(), &kdf(), &[new], &mut random)?;

@@ -102,6 +102,7 @@ impl Tree {
     }
 
     /// The tree after changes.
+    #[cfg(test)]
     pub(crate) fn changed(mut self, changes: &[Change]) -> Self {
         for change in changes {
             match change {
