@@ -32,12 +32,12 @@ image is fixed here and never guessed from its bytes, which the guest can write.
 
 Examples:
   cofre vm create --name web --os-disk /vm/web.qcow2 --data-disk 0=/vm/data.raw
-  cofre vm create --name web --os-disk /vm/web.raw --secret-url https://kv.vault.localhost/secrets/web/VERSION \\
-      --key-url https://kv.vault.localhost/keys/kek/VERSION";
+  cofre vm create --name web --os-disk /vm/web.raw --secret-url https://kv1.vault.localhost/secrets/web/VERSION \\
+      --key-url https://kv1.vault.localhost/keys/kek/VERSION";
 
 const ENCRYPTION: &str = "Example:
-  cofre vm encryption set --name web --secret-url https://kv.vault.localhost/secrets/web/VERSION \\
-      --key-url https://kv.vault.localhost/keys/kek/VERSION";
+  cofre vm encryption set --name web --secret-url https://kv1.vault.localhost/secrets/web/VERSION \\
+      --key-url https://kv1.vault.localhost/keys/kek/VERSION";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VmCommand {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod concurrency;
+mod control;
 mod damage;
 mod errors;
 mod formats;

@@ -13,8 +13,8 @@ use crate::{exit::Exit, home::Home, output::Done, report::Result};
 pub(super) const EXAMPLES: &str = "The file is taken byte for byte: a newline at its end is part of the key, as it is for `cryptsetup --key-file`.
 
 Examples:
-  cofre keyvault wrap-disk-key --vault-name kv --key kek --secret web --key-file web.key
-  cofre keyvault wrap-disk-key --vault-name kv --key kek --secret web --generate --to web.key";
+  cofre keyvault wrap-disk-key --vault-name kv1 --key kek --secret web --key-file web.key
+  cofre keyvault wrap-disk-key --vault-name kv1 --key kek --secret web --generate --to web.key";
 
 /// Longest disk key: what RSA-OAEP can carry with the longest key is less.
 const LONGEST: usize = 1024;

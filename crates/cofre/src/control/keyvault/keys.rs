@@ -22,17 +22,17 @@ use crate::{
 const CREATE: &str = "Of a name that is taken, a new version is made; older versions stay usable.
 
 Example:
-  cofre keyvault key create --vault-name kv --name kek --size 3072";
+  cofre keyvault key create --vault-name kv1 --name kek --size 3072";
 
 const BACKUP: &str = "The blob holds all versions, sealed: it opens in key vaults of the same subscription and geography alone.
 
 Example:
-  cofre keyvault key backup --vault-name kv --name kek --file kek.blob";
+  cofre keyvault key backup --vault-name kv1 --name kek --file kek.blob";
 
 const UNWRAP: &str = "The plaintext goes to a new file that only its owner may read, never to the screen.
 
 Example:
-  cofre keyvault key unwrap --vault-name kv --name kek --file wrapped.txt --to web.key";
+  cofre keyvault key unwrap --vault-name kv1 --name kek --file wrapped.txt --to web.key";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
@@ -100,7 +100,7 @@ pub(crate) struct AttributeArgs {
     #[command(flatten)]
     pub(super) object: VersionArgs,
     /// Whether it may be used
-    #[arg(long, value_name = "true|false")]
+    #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
     pub(super) enabled: bool,
 }
 

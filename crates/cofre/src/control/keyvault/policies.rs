@@ -14,14 +14,14 @@ use crate::{
 pub(super) const SET: &str = "Replaces what the principal could do before. Takes effect at once.
 
 Example:
-  cofre keyvault set-policy --name kv --spn \"Backup Management Service\" \\
+  cofre keyvault set-policy --name kv1 --spn \"Backup Management Service\" \\
       --key-permissions get list backup --secret-permissions get list backup";
 
 const TEMPLATE: &str =
     "The template azure-backup gives get, list and backup, for keys and for secrets; never unwrap.
 
 Example:
-  cofre keyvault access-policy from-template --name kv --template azure-backup";
+  cofre keyvault access-policy from-template --name kv1 --template azure-backup";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AccessPolicyCommand {

@@ -25,11 +25,11 @@ const SET: &str = "The value comes from a file or from standard input, never fro
 host can see. It is text, taken as it is: a newline at its end is part of it.
 
 Examples:
-  cofre keyvault secret set --vault-name kv --name web --file wrapped.txt --content-type \"Wrapped BEK\"
-  printf %s \"$VALUE\" | cofre keyvault secret set --vault-name kv --name web --file -";
+  cofre keyvault secret set --vault-name kv1 --name web --file wrapped.txt --content-type \"Wrapped BEK\"
+  printf %s \"$VALUE\" | cofre keyvault secret set --vault-name kv1 --name web --file -";
 
 const DOWNLOAD: &str = "Example:
-  cofre keyvault secret download --vault-name kv --name web --file value.txt";
+  cofre keyvault secret download --vault-name kv1 --name web --file value.txt";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretCommand {

@@ -23,7 +23,7 @@ use crate::{
 pub(super) const CREATE: &str = "Machines can only start from keys of a vault that is enabled for disk encryption, and only there can keys be proven.
 
 Example:
-  cofre keyvault create --name kv --enabled-for-disk-encryption true";
+  cofre keyvault create --name kv1 --enabled-for-disk-encryption true";
 
 #[derive(Debug, Args)]
 pub(crate) struct NameArgs {
