@@ -1,0 +1,7 @@
+//! The service over real parts: a database, key vaults, LUKS2 images, repositories.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod capture;
+mod limits;
+mod world;
