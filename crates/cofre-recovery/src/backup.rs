@@ -25,7 +25,7 @@ use crate::{
     item_repository::transfer_failed,
     job::{ErrorDetail, Finished, JobRun, Operation},
     key_source::{ProofAnswer, ProofState},
-    points::{self, DiskKeys, MachineRecord, RecoveryPoint},
+    points::{self, DiskKeys, MachineRecord, OpenPoint, RecoveryPoint},
     service::Recovery,
 };
 
@@ -140,7 +140,15 @@ impl Recovery {
         interrupted(cancel)?;
         progress.begin(TAKE_SNAPSHOT, 0);
         let id = point_id(&run.job.id)?;
-        let taken = self.take(machine, named, &id)?;
+        let earlier = match named.as_slice() {
+            [] => None,
+            // a point that cannot be read is no reason against a new one
+            _ => self
+                .recovery_point(&item.value.id, "latest")
+                .and_then(|p| self.open_point(&item.value, &p))
+                .ok(),
+        };
+        let taken = self.take(machine, named, &id, earlier.as_ref())?;
         progress.end();
         interrupted(cancel)?;
         self.warn_of_keys(run, &repository, &taken);
@@ -190,7 +198,13 @@ impl Recovery {
         Ok((machine, named))
     }
 
-    fn take(&self, machine: VirtualMachine, mut named: Vec<NamedKeys>, id: &PointId) -> Result<Taken> {
+    fn take(
+        &self,
+        machine: VirtualMachine,
+        mut named: Vec<NamedKeys>,
+        id: &PointId,
+        earlier: Option<&OpenPoint>,
+    ) -> Result<Taken> {
         let time = self.now();
         let snapshot = self.snapshot(&machine)?;
         let most = self.settings().limits.disk_bytes;
@@ -210,7 +224,7 @@ impl Recovery {
                 }
             }
         }
-        let capture = capture::capture(self, &machine, named)?;
+        let capture = capture::capture(self, &machine, named, earlier)?;
         let disks: Vec<_> = snapshot
             .disks
             .iter()

@@ -4,8 +4,9 @@
 //! and after the snapshot; if they changed in between, both pairs are captured, since nobody can say
 //! which one the disks were written under.
 
-use cofre_arm::{Problem, Result};
+use cofre_arm::{ObjectUrl, Problem, Result};
 use cofre_compute::{EncryptionMechanism, VirtualMachine};
+use cofre_keyvault::read_blob_header;
 use cofre_repo::point::KeyFile;
 use zeroize::Zeroizing;
 
@@ -15,6 +16,7 @@ use crate::{
     header::{Found, HeaderRecord},
     key_source::{ProofAnswer, ProofQuestion, ProofState},
     outputs::keys_back::{DEFAULT_ALGORITHM, TAG_ALGORITHM},
+    points::OpenPoint,
     service::Recovery,
 };
 
@@ -33,33 +35,27 @@ pub(crate) struct ProofDisk<'a> {
 }
 
 /// Captures every pair once. Any failure fails the job: an encrypted point without its keys must never
-/// be committed.
+/// be committed. `earlier` is the last point of the machine, if there is one.
 pub(crate) fn capture(
     recovery: &Recovery,
     machine: &VirtualMachine,
     named: Vec<NamedKeys>,
+    earlier: Option<&OpenPoint>,
 ) -> Result<Capture> {
     let mut sets: Vec<CapturedSet> = Vec::new();
     let mut blobs: Vec<(String, Zeroizing<Vec<u8>>)> = Vec::new();
     // a key may wrap the secrets of several disks: its blob is asked for once
-    let mut keys: Vec<(String, String, String, String)> = Vec::new();
+    let mut keys: Vec<CapturedKey> = Vec::new();
     for keys_of in &named {
         let source = recovery.keys();
         let secret = source.secret(&keys_of.secret.vault, &keys_of.secret.name, &keys_of.secret_version)?;
-        let (vault, name) = (keys_of.key.vault.to_lowercase(), keys_of.key.name.to_lowercase());
-        let known = keys
-            .iter()
-            .find(|(v, n, ..)| *v == vault && *n == name)
-            .map(|(_, _, f, d)| (f.clone(), d.clone()));
-        let (file, digest) = match known {
-            Some(known) => known,
+        let key = match keys.iter().find(|k| k.is(keys_of)) {
+            Some(known) => known.clone(),
             None => {
-                let blob = source.backup_key(&keys_of.key.vault, &keys_of.key.name)?;
-                let digest = sha256_hex(&blob);
-                let file = format!("kek-{}.blob", &digest[..16]);
-                blobs.push((file.clone(), blob));
-                keys.push((vault, name, file.clone(), digest.clone()));
-                (file, digest)
+                let (key, blob) = capture_key(recovery, keys_of, earlier)?;
+                blobs.push((key.file.clone(), blob));
+                keys.push(key.clone());
+                key
             }
         };
         sets.push(CapturedSet {
@@ -71,12 +67,63 @@ pub(crate) fn capture(
             secret_tags: secret.tags,
             key_url: keys_of.key.to_string(),
             key_vault_id: keys_of.key_vault.clone(),
-            key_backup: file,
-            key_backup_sha256: digest,
+            key_backup: key.file,
+            key_backup_sha256: key.sha256,
+            key_versions: key.versions,
         });
     }
     let mechanism = if sets.is_empty() { EncryptionMechanism::None } else { machine.encryption_mechanism() };
     Ok(Capture { keys: CapturedKeys { version: captured::VERSION, mechanism, sets }, blobs, named })
+}
+
+/// A key whose blob is at hand.
+#[derive(Clone)]
+struct CapturedKey {
+    vault: String,
+    name: String,
+    file: String,
+    sha256: String,
+    versions: Vec<String>,
+}
+
+impl CapturedKey {
+    fn is(&self, named: &NamedKeys) -> bool {
+        self.vault.eq_ignore_ascii_case(&named.key.vault) && self.name.eq_ignore_ascii_case(&named.key.name)
+    }
+}
+
+/// A key's blob: a fresh one, or, while the key's versions stay and it would be sealed under the same
+/// blob key, the one of the earlier point, which then costs nothing more.
+fn capture_key(
+    recovery: &Recovery,
+    named: &NamedKeys,
+    earlier: Option<&OpenPoint>,
+) -> Result<(CapturedKey, Zeroizing<Vec<u8>>)> {
+    let (vault, name) = (&named.key.vault, &named.key.name);
+    // before the blob: one that is made in between is in the blob, and makes the next point take a fresh one
+    let versions = recovery.keys().versions_of_key(vault, name)?;
+    let fresh = recovery.keys().backup_key(vault, name)?;
+    let sealed_by = |blob: &[u8]| read_blob_header(blob).map(|h| h.key_id);
+    let same = earlier.and_then(|point| {
+        let sets = point.keys.iter().flat_map(|k| &k.sets);
+        let set = sets
+            .filter(|s| s.key_vault_id == named.key_vault && s.key_versions == versions)
+            .find(|s| s.key_url.parse().is_ok_and(|u: ObjectUrl| u.name.eq_ignore_ascii_case(name)))?;
+        let blob = point.blobs.get(&set.key_backup)?;
+        let whole = sha256_hex(blob) == set.key_backup_sha256;
+        let same_seal = sealed_by(blob).is_some() && sealed_by(blob) == sealed_by(&fresh);
+        (whole && same_seal).then(|| blob.clone())
+    });
+    let blob = same.unwrap_or(fresh);
+    let sha256 = sha256_hex(&blob);
+    let key = CapturedKey {
+        vault: vault.clone(),
+        name: name.clone(),
+        file: format!("kek-{}.blob", &sha256[..16]),
+        sha256,
+        versions,
+    };
+    Ok((key, blob))
 }
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {

@@ -75,6 +75,9 @@ pub struct CapturedSet {
     pub key_backup: String,
     /// SHA-256 of the blob, hex digits.
     pub key_backup_sha256: String,
+    /// The versions that the key had: while they stay, points share one blob.
+    #[serde(default)]
+    pub key_versions: Vec<String>,
 }
 
 /// A wrapped disk key as text. Worth little without the key, but shown to nobody all the same.

@@ -148,6 +148,12 @@ pub trait KeySource: Send + Sync {
     /// `KeyVersionNotFound`, `KeyVaultPermissions`, or when the vault cannot be asked.
     fn secret(&self, vault: &str, name: &str, version: &str) -> Result<StoredSecret>;
 
+    /// The versions of a key, in a fixed order.
+    ///
+    /// # Errors
+    /// `KeyVersionNotFound`, `KeyVaultPermissions`, or when the vault cannot be asked.
+    fn versions_of_key(&self, vault: &str, name: &str) -> Result<Vec<String>>;
+
     /// The backup blob of a key: all of its versions, sealed.
     ///
     /// # Errors

@@ -91,6 +91,30 @@ impl LocalKeyVaults {
         }
     }
 
+    /// All versions of a key; none where there is no key.
+    fn list_versions(
+        &self,
+        vault: &str,
+        name: &str,
+    ) -> std::result::Result<Option<Vec<String>>, KeyVaultError> {
+        let mut versions = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let request = PageRequest { after: after.as_deref(), limit: 250 };
+            match self.vaults.list_key_versions(&self.caller, vault, name, request) {
+                Ok(page) => {
+                    versions.extend(page.items.into_iter().map(|i| i.version));
+                    after = page.next;
+                }
+                Err(e) if e.kind() == ErrorKind::ObjectNotFound => return Ok(None),
+                Err(e) => return Err(e),
+            }
+            if after.is_none() {
+                return Ok((!versions.is_empty()).then_some(versions));
+            }
+        }
+    }
+
     /// An error met while reading for a backup.
     fn refused(&self, vault: &str, error: KeyVaultError) -> ApiError {
         match error.kind() {
@@ -166,6 +190,15 @@ impl KeySource for LocalKeyVaults {
         })
     }
 
+    fn versions_of_key(&self, vault: &str, name: &str) -> Result<Vec<String>> {
+        let versions = self.list_versions(vault, name).map_err(|e| self.refused(vault, e))?;
+        let mut versions = versions.ok_or_else(|| {
+            ApiError::new(Problem::KeyVersionNotFound, format!("the key vault {vault} holds no key {name}"))
+        })?;
+        versions.sort();
+        Ok(versions)
+    }
+
     fn backup_key(&self, vault: &str, name: &str) -> Result<Zeroizing<Vec<u8>>> {
         let blob = self.vaults.backup_key(&self.caller, vault, name).map_err(|e| self.refused(vault, e))?;
         Ok(Zeroizing::new(blob))
@@ -227,22 +260,7 @@ impl KeyTarget for LocalKeyVaults {
     }
 
     fn key_versions(&self, vault: &str, name: &str) -> Result<Option<Vec<String>>> {
-        let mut versions = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let request = PageRequest { after: after.as_deref(), limit: 250 };
-            match self.vaults.list_key_versions(&self.caller, vault, name, request) {
-                Ok(page) => {
-                    versions.extend(page.items.into_iter().map(|i| i.version));
-                    after = page.next;
-                }
-                Err(e) if e.kind() == ErrorKind::ObjectNotFound => return Ok(None),
-                Err(e) => return Err(key_vault_error(e)),
-            }
-            if after.is_none() {
-                return Ok((!versions.is_empty()).then_some(versions));
-            }
-        }
+        self.list_versions(vault, name).map_err(key_vault_error)
     }
 
     fn restore_key(&self, vault: &str, blob: &[u8]) -> Result<RestoredKey> {

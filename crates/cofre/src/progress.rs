@@ -133,6 +133,10 @@ impl Shared {
         let (done, new) = (self.done.load(Ordering::Relaxed), self.new.load(Ordering::Relaxed));
         let elapsed = u64::try_from(work.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = (u128::from(done) * 1000 / u128::from(elapsed)).try_into().unwrap_or(u64::MAX);
+        // work that is not about bytes
+        if work.total == 0 && done == 0 {
+            return format!("{}: {}", work.what, quantity::milliseconds(elapsed));
+        }
         let mut line = format!("{}: {}", work.what, quantity::bytes(done));
         if work.total > 0 {
             let percent = u128::from(done) * 100 / u128::from(work.total);

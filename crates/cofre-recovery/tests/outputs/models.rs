@@ -104,6 +104,7 @@ pub(crate) fn captured(machine: &VirtualMachine) -> (CapturedKeys, Blobs) {
         key_vault_id: key_vault("kv2"),
         key_backup: "key-0.blob".into(),
         key_backup_sha256: KeyBlob::new(blob.clone()).sha256(),
+        key_versions: Vec::new(),
     });
     let keys = CapturedKeys {
         version: VERSION,

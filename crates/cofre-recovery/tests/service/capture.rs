@@ -125,6 +125,37 @@ fn a_rotation_during_the_snapshot_loses_neither_pair() {
 }
 
 #[test]
+fn points_share_the_blob_of_a_key_until_it_or_its_seal_changes() {
+    let (world, vault) = World::ready();
+    let image = world.image("os.raw", "one");
+    let mut machine = world.machine("web", World::disk("os", &image, None), Vec::new());
+    machine.encryption_settings = Some(world.wrap("kv1", "os", "one"));
+    let item = world.protect(&vault, &machine);
+    let folder = world.folder.path().join("out");
+    fs::create_dir(&folder).unwrap();
+    let account = StorageAccount { name: "out".into(), folder };
+    let blob = || {
+        let done = world.backup(&item);
+        assert_eq!(done.result.unwrap().point.disks[0].keys, ProofState::Proven);
+        let kind = RecoveryType::RestoreDisks;
+        let restored =
+            world.recovery.restore_disks(&item, "latest", &account, kind, &Silent, &Cancel::new()).unwrap();
+        let file = fs::read(restored.result.unwrap().container.join(ENCRYPTION_FILE)).unwrap();
+        let file = Recovery::read_encryption_file(&Zeroizing::new(file)).unwrap();
+        file.entries[0].key_backup.sha256()
+    };
+    let first = blob();
+    assert_eq!(blob(), first);
+    world.vaults.rotate_blob_key(&world.operator).unwrap();
+    let resealed = blob();
+    assert_ne!(resealed, first, "a new seal");
+    world.vaults.create_key(&world.operator, "kv1", "kek", &KeySpec::default()).unwrap();
+    let grown = blob();
+    assert_ne!(grown, resealed, "a new version");
+    assert_eq!(blob(), grown);
+}
+
+#[test]
 fn what_the_settings_name_is_captured_not_the_latest() {
     let (world, vault) = World::ready();
     let image = world.image("os.raw", "one");

@@ -116,7 +116,7 @@ fn no_stored_byte_holds_the_disk_key() {
         .collect();
     did.sort_unstable();
     did.dedup();
-    assert_eq!(did, ["backup", "get", "prove"]);
+    assert_eq!(did, ["backup", "get", "list", "prove"]);
 }
 
 #[test]
