@@ -4,6 +4,7 @@ mod faults;
 mod keyvault;
 mod refusals;
 mod story;
+mod way_out;
 
 use std::fs;
 
