@@ -59,9 +59,10 @@ fn vaults_are_made_changed_and_deleted() {
     assert_eq!(vaults.vault("vault-1").unwrap(), changed);
 
     home.set("vault-1", "bek", "x");
-    assert_eq!(vaults.delete_vault(admin, "vault-1").unwrap(), changed);
+    assert_eq!(vaults.delete_vault(admin, "vault-1").unwrap().vault, changed);
     assert_eq!(kind(vaults.vault("vault-1")), ErrorKind::VaultNotFound);
     assert_eq!(kind(vaults.delete_vault(admin, "vault-1")), ErrorKind::VaultNotFound);
+    vaults.purge_vault(admin, "vault-1").unwrap();
     assert_eq!(home.state.list("", None, 100).unwrap().len(), 1, "only the ring is left");
 
     let home = home.with_vault("vault-1");
@@ -110,6 +111,7 @@ fn a_new_root_key_changes_one_record() {
     let again = open_again(&home, 2).unwrap();
     assert_eq!(again.secret(&home.admin, "kv-1", "bek", None).unwrap().value.expose(), "value");
     again.delete_secret(&home.admin, "kv-1", "bek").unwrap();
+    again.purge_secret(&home.admin, "kv-1", "bek").unwrap();
     again.restore_secret(&home.admin, "kv-1", &blob).unwrap();
 }
 
@@ -318,7 +320,7 @@ fn what_is_done_to_vaults_and_ring_is_audited() {
     let policy = AccessPolicy { principal: Principal::from(admin), permissions: Permissions::default() };
     let kit = vaults.export_ring_for_kit(admin).unwrap();
     assert_eq!(home.state.events().len(), 1);
-    let steps: [(Operation, Step<'_>); 9] = [
+    let steps: [(Operation, Step<'_>); 12] = [
         (Operation::CreateVault, &|| vaults.create_vault(admin, &spec("kv-1")).map(drop)),
         (Operation::UpdateVault, &|| vaults.update_vault(admin, "kv-1", &VaultUpdate::default()).map(drop)),
         (Operation::SetAccessPolicy, &|| vaults.set_access_policy(admin, "kv-1", &policy).map(drop)),
@@ -326,6 +328,9 @@ fn what_is_done_to_vaults_and_ring_is_audited() {
             vaults.remove_access_policy(admin, "kv-1", &policy.principal).map(drop)
         }),
         (Operation::DeleteVault, &|| vaults.delete_vault(admin, "kv-1").map(drop)),
+        (Operation::RecoverVault, &|| vaults.recover_vault(admin, "kv-1").map(drop)),
+        (Operation::DeleteVault, &|| vaults.delete_vault(admin, "kv-1").map(drop)),
+        (Operation::PurgeVault, &|| vaults.purge_vault(admin, "kv-1")),
         (Operation::RotateBlobKey, &|| vaults.rotate_blob_key(admin).map(drop)),
         (Operation::ExportBlobKeys, &|| vaults.export_ring_for_kit(admin).map(drop)),
         (Operation::ImportBlobKeys, &|| vaults.import_blob_keys(admin, &kit).map(drop)),
@@ -336,7 +341,7 @@ fn what_is_done_to_vaults_and_ring_is_audited() {
         step().unwrap();
         let events = home.state.events();
         assert_eq!(events.len(), before + 1, "{operation:?}");
-        let scope = if before < 6 { Scope::Vault } else { Scope::Service };
+        let scope = if before < 9 { Scope::Vault } else { Scope::Service };
         assert_eq!((events[before].operation, events[before].scope), (operation, scope));
         assert_eq!(events[before].outcome, Outcome::Allowed);
     }

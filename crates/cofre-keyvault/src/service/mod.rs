@@ -3,9 +3,13 @@
 
 mod backup;
 mod cryptography;
+mod deleted;
+mod deleted_vaults;
 mod keys;
 mod objects;
+mod paging;
 mod prove;
+mod purge;
 mod rings;
 mod secrets;
 mod vaults;
@@ -19,13 +23,15 @@ use crate::{
     audit::AuditEvent,
     caller::Caller,
     clock::Clock,
+    deletion::DeletionMark,
     encoding::{Fields, to_json},
     envelope::{self, NamedKey, RECORD},
     error::{ErrorKind, KeyVaultError, Result},
     permission::{KeyPermission, SecretPermission},
     place::Place,
-    policy::Permissions,
+    policy::{Permissions, Principal},
     ring::{self, Ring},
+    roles::RolePermissions,
     root_key::RootKey,
     state::{Change, Record, State, StateError},
     vault::Vault,
@@ -43,6 +49,8 @@ pub struct KeyVaults {
     root: RwLock<NamedKey>,
     /// Proofs cost memory and time: one runs after another.
     proving: Mutex<()>,
+    /// What decides in role-based vaults.
+    roles: Option<Arc<dyn RolePermissions>>,
 }
 
 impl fmt::Debug for KeyVaults {
@@ -75,6 +83,8 @@ struct OpenVault {
     revision: u64,
     vault: Vault,
     key: NamedKey,
+    /// When it is deleted.
+    deletion: Option<DeletionMark>,
 }
 
 impl KeyVaults {
@@ -91,9 +101,16 @@ impl KeyVaults {
         place: &Place,
     ) -> Result<Self> {
         let (place, root) = (place.checked()?, RwLock::new(root_key.ring_key()?));
-        let service = Self { state, clock, place, root, proving: Mutex::new(()) };
+        let service = Self { state, clock, place, root, proving: Mutex::new(()), roles: None };
         service.ensure_blob_key()?;
         Ok(service)
+    }
+
+    /// Lets `roles` say who may do what in role-based vaults. Without it nobody may do anything there.
+    #[must_use]
+    pub fn with_roles(mut self, roles: Arc<dyn RolePermissions>) -> Self {
+        self.roles = Some(roles);
+        self
     }
 
     /// The place, in lower case.
@@ -182,21 +199,34 @@ impl KeyVaults {
     /// The vault, if the caller has all of the permissions needed.
     fn authorize(&self, caller: &Caller, vault: &str, needed: &Permissions) -> Result<OpenVault> {
         let open = self.open_vault(vault)?;
-        let missing = needed.without(&open.vault.permissions_of(&caller.into()));
+        let missing = needed.without(&self.permissions_in(&open.vault, &caller.into())?);
         if missing.is_empty() {
             return Ok(open);
         }
         let keys = missing.keys.iter().map(|permission| format!("keys/{permission}"));
         let secrets = missing.secrets.iter().map(|permission| format!("secrets/{permission}"));
+        let advice = if open.vault.role_based { "assign a role" } else { "add an access policy" };
         Err(KeyVaultError::new(
             ErrorKind::Forbidden,
             format!(
-                "the principal {} lacks {} on the key vault {}: add an access policy",
+                "the principal {} lacks {} on the key vault {}: {advice}",
                 crate::audit::tidy(&caller.object_id),
                 keys.chain(secrets).collect::<Vec<_>>().join(", "),
                 open.vault.name
             ),
         ))
+    }
+
+    /// What a principal may do in a vault: by its access policies, or, where it is role-based, by roles.
+    fn permissions_in(&self, vault: &Vault, principal: &Principal) -> Result<Permissions> {
+        match &self.roles {
+            _ if !vault.role_based => Ok(vault.permissions_of(principal)),
+            None => Ok(Permissions::default()),
+            Some(roles) => roles.permissions(principal, &vault.id).map_err(|error| {
+                let message = format!("the roles on the key vault {} cannot be read", vault.name);
+                KeyVaultError::new(ErrorKind::State, message).with_source(error)
+            }),
+        }
     }
 
     fn authorize_key(&self, caller: &Caller, vault: &str, permission: KeyPermission) -> Result<OpenVault> {

@@ -11,8 +11,12 @@ use crate::{
 };
 
 fn event() -> AuditEvent {
-    let caller =
-        Caller { object_id: "object".to_owned(), tenant: "tenant".to_owned(), name: "Tést\"er".to_owned() };
+    let caller = Caller {
+        object_id: "object".to_owned(),
+        tenant: "tenant".to_owned(),
+        name: "Tést\"er".to_owned(),
+        ..Caller::default()
+    };
     let mut event = AuditEvent::begin(&caller, Operation::Get, Scope::Keys, "vault", "name", None);
     event.allowed(Timestamp::UNIX_EPOCH);
     event

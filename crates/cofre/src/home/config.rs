@@ -115,6 +115,7 @@ impl Config {
             object_id: principal.object_id.clone(),
             tenant: self.place.tenant_id.clone(),
             name: principal.display_name.clone(),
+            ..Caller::default()
         }
     }
 

@@ -155,6 +155,7 @@ pub(super) fn create(args: &CreateArgs, home: &Home) -> Result<Done> {
         enabled_for_deployment: args.flags.enabled_for_deployment.unwrap_or_default(),
         enabled_for_template_deployment: args.flags.enabled_for_template_deployment.unwrap_or_default(),
         access_policies: vec![AccessPolicy { principal: Principal::from(&operator), permissions: all }],
+        ..VaultSpec::default()
     };
     let vault = home.key_vaults.create_vault(&operator, &spec).map_err(key_vault_error)?;
     shown(&vault, home)
@@ -197,7 +198,7 @@ pub(super) fn update(args: &UpdateArgs, home: &Home) -> Result<Done> {
         enabled_for_disk_encryption: args.flags.enabled_for_disk_encryption,
         enabled_for_deployment: args.flags.enabled_for_deployment,
         enabled_for_template_deployment: args.flags.enabled_for_template_deployment,
-        access_policies: None,
+        ..VaultUpdate::default()
     };
     let vault =
         home.key_vaults.update_vault(&home.operator(), &args.vault.name, &update).map_err(key_vault_error)?;
