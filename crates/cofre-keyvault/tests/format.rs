@@ -103,7 +103,10 @@ fn everything_is_as_documented() {
     );
     let (_, stored) = record(&vault_key, &format!("key-versions/{id}/kek/{}", key.version));
     assert_eq!((bytes(&stored["n"]), bytes(&stored["e"])), (key.n, key.e));
-    assert_eq!(stored["operations"], serde_json::json!(["encrypt", "decrypt", "wrapKey", "unwrapKey"]));
+    assert_eq!(
+        stored["operations"],
+        serde_json::json!(["encrypt", "decrypt", "wrapKey", "unwrapKey", "sign", "verify"])
+    );
 
     let blob = vaults.backup_key(admin, "kv-1", "kek").unwrap();
     let context = fields(&[b"blob", b"sub-1", b"europe"]);

@@ -8,6 +8,7 @@ mod objects;
 mod prove;
 mod rings;
 mod secrets;
+mod signing;
 mod vaults;
 
 use std::{

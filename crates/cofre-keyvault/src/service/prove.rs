@@ -17,11 +17,12 @@ use crate::{
     objects::{KeyVersion, Kind, SecretVersion},
     permission::{KeyOperation, KeyPermission, SecretPermission},
     policy::Permissions,
+    private_key::PrivateKey,
     proof::{
         self, CaptureReason, HeaderProver, LONGEST_HEADER, ObjectReference, Origin, ProofKeys, ProofMaterial,
         ProofRecord, ProofRequest, ProofState, ProverAnswer,
     },
-    rsa_key::{self, WrapAlgorithm},
+    rsa_key::WrapAlgorithm,
 };
 
 /// Longest name of a point or disk, in characters.
@@ -263,7 +264,7 @@ fn open_value(material: &Material, algorithm: WrapAlgorithm) -> Result<Option<Se
     let decoded = text.and_then(decode_any_base64);
     let Some(pkcs8) = &material.pkcs8 else { return Ok(decoded.map(SecretBytes::new)) };
     // The private key is used in any case: a text that is no base64 takes as long as one that does not unwrap.
-    match rsa_key::unwrap(pkcs8, algorithm, decoded.as_deref().map_or(&[], Vec::as_slice)) {
+    match PrivateKey::from_pkcs8(pkcs8)?.unwrap(algorithm, decoded.as_deref().map_or(&[], Vec::as_slice)) {
         Ok(secret) => Ok(Some(secret)),
         Err(error) if error.kind() == ErrorKind::UnwrapFailed => Ok(None),
         Err(error) => Err(error),
