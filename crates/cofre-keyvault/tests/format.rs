@@ -10,7 +10,7 @@ use aws_lc_rs::{
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use cofre_keyvault::{
-    KeySpec, WrapAlgorithm,
+    KeySpec, KeyVaults, RootKey, WrapAlgorithm,
     proof::{ObjectReference, ProofMaterial, ProofRequest, ProofState},
     state::State as _,
 };
@@ -79,6 +79,7 @@ fn everything_is_as_documented() {
     let root = derive(&[1; 32], "cofre-keyvault ring");
     let (root_id, ring) = open(b"CKVG", 0, &root, &fields(&[b"ring"]), &read("ring"));
     assert_eq!(root_id, hex(&mac(&root, &fields(&[b"cofre-keyvault ring key id"]))[..16]));
+    assert_eq!(KeyVaults::root_key_id(&*home.state).unwrap(), Some(root_id));
     let of_use =
         |wanted: &str| ring["keys"].as_array().unwrap().iter().find(|key| key["use"] == wanted).unwrap();
     let (vault_key, blob_key) = (bytes(&of_use("vault")["key"]), bytes(&of_use("blob")["key"]));
@@ -163,4 +164,29 @@ fn everything_is_as_documented() {
     let fingerprint_key = derive(&blob_key, "cofre-keyvault fingerprint");
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &volume_key);
     assert_eq!(proof.fingerprint.unwrap(), hex(&mac(&fingerprint_key, hash.as_ref())));
+}
+
+#[test]
+fn a_key_from_a_passphrase_is_as_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("root.json");
+    let key = RootKey::create_passphrase_file(&path, b"correct horse battery").unwrap();
+    let file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!((&file["format"], &file["version"]), (&"cofre-keyvault-root-key".into(), &1.into()));
+    let number = |name: &str| u32::try_from(file[name].as_u64().unwrap()).unwrap();
+    let params =
+        argon2::Params::new(number("memoryKib"), number("passes"), number("lanes"), Some(32)).unwrap();
+    let mut memory = vec![argon2::Block::new(); params.block_count()];
+    let mut derived = [0; 32];
+    argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
+        .hash_password_into_with_memory(
+            b"correct horse battery",
+            &bytes(&file["salt"]),
+            &mut derived,
+            &mut memory,
+        )
+        .unwrap();
+    let root = derive(&derived, "cofre-keyvault ring");
+    let id = hex(&mac(&root, &fields(&[b"cofre-keyvault ring key id"]))[..16]);
+    assert_eq!((file["keyId"].as_str(), key.id().unwrap()), (Some(id.as_str()), id.clone()));
 }
