@@ -138,26 +138,72 @@ fn everything_is_as_documented() {
     let proof = vaults.prove(admin, &request, &LuksProver::default()).unwrap();
     assert_eq!((&proof.state, &proof.mac_key_id), (&ProofState::Proven, &blob_id));
     let present = |content: Vec<u8>| [vec![1], field(&content)].concat();
-    let message = [
+    let message = |record_version: u32, tried: &[&[u8]]| {
+        let version_bytes = record_version.to_be_bytes();
+        [
+            fields(&[
+                b"cofre-keyvault proof",
+                b"sub-1",
+                b"europe",
+                &version_bytes,
+                b"proven",
+                b"",
+                b"stored",
+            ]),
+            fields(&[b"p", b"os", proof.header_sha256.as_bytes(), b"Kv-1", b"Bek", version.as_bytes()]),
+            present(fields(&[b"Kv-1", b"Kek", key.version.as_bytes()])),
+            present(b"RSA-OAEP".to_vec()),
+            vec![0],
+            present(0_u32.to_be_bytes().to_vec()),
+            present(proof.fingerprint.clone().unwrap().into_bytes()),
+            fields(&[&proof.time.as_nanosecond().to_be_bytes()]),
+            fields(tried),
+            fields(&[blob_id.as_bytes()]),
+        ]
+        .concat()
+    };
+    let proof_key = derive(&blob_key, "cofre-keyvault proof");
+    let tried = proof.tried.unwrap();
+    assert_eq!((proof.version, tried), (2, proof.time));
+    assert_eq!(proof.mac, hex(&mac(&proof_key, &message(2, &[&tried.as_nanosecond().to_be_bytes()]))));
+    // A record of version 1, as earlier points hold it.
+    let mut old = serde_json::to_value(&proof).unwrap();
+    old.as_object_mut().unwrap().remove("tried");
+    old["version"] = 1.into();
+    old["mac"] = hex(&mac(&proof_key, &message(1, &[]))).into();
+    let verify = |json: &Value| vaults.verify_proof(&serde_json::from_value(json.clone()).unwrap());
+    verify(&old).unwrap();
+    let mut dated = old.clone();
+    dated["tried"] = serde_json::to_value(tried).unwrap();
+    assert!(verify(&dated).is_err(), "what is not under the MAC must not be there");
+    old["version"] = 2.into();
+    assert!(verify(&old).is_err());
+
+    let entry = home.state.list("proofs/", None, 2).unwrap().remove(0);
+    let path_key = derive(&blob_key, "cofre-keyvault proof cache path");
+    let header_sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &header);
+    let question = [
         fields(&[
-            b"cofre-keyvault proof",
-            b"sub-1",
-            b"europe",
-            &1_u32.to_be_bytes(),
-            b"proven",
-            b"",
+            b"cofre-keyvault proof cache path",
+            header_sha256.as_ref(),
+            &0_u64.to_be_bytes(),
             b"stored",
         ]),
-        fields(&[b"p", b"os", proof.header_sha256.as_bytes(), b"Kv-1", b"Bek", version.as_bytes()]),
-        present(fields(&[b"Kv-1", b"Kek", key.version.as_bytes()])),
         present(b"RSA-OAEP".to_vec()),
+        fields(&[&fields(&[b"Kv-1", b"Bek", version.as_bytes()]), &mac(&path_key, text.as_bytes())]),
+        present(fields(&[b"Kv-1", b"Kek", key.version.as_bytes()])),
+        present(mac(&path_key, &bytes(&stored["pkcs8"]))),
         vec![0],
-        present(0_u32.to_be_bytes().to_vec()),
-        present(proof.fingerprint.clone().unwrap().into_bytes()),
-        fields(&[&proof.time.as_nanosecond().to_be_bytes(), blob_id.as_bytes()]),
     ]
     .concat();
-    assert_eq!(proof.mac, hex(&mac(&derive(&blob_key, "cofre-keyvault proof"), &message)));
+    assert_eq!(entry.path, format!("proofs/{}", hex(&mac(&path_key, &question))));
+    let context = fields(&[b"proof", entry.path.as_bytes()]);
+    let cache_key = derive(&blob_key, "cofre-keyvault proof cache");
+    let (entry_key, trial) = open(b"CKVP", 0, &cache_key, &context, &entry.body);
+    assert_eq!((entry_key, &trial["version"], &trial["keyslot"]), (blob_id.clone(), &1.into(), &0.into()));
+    assert_eq!(trial["tried"], serde_json::to_value(tried).unwrap());
+    assert_eq!(trial["fingerprint"].as_str(), proof.fingerprint.as_deref());
+
     let json = serde_json::to_value(&proof).unwrap();
     assert_eq!((&json["state"], &json["keyBlobSha256"]), (&"proven".into(), &Value::Null));
     let volume_key: Vec<u8> = (0..16).collect();

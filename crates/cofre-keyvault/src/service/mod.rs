@@ -5,6 +5,7 @@ mod backup;
 mod cryptography;
 mod keys;
 mod objects;
+mod proof_cache;
 mod prove;
 mod rings;
 mod secrets;
