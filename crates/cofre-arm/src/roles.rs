@@ -191,7 +191,10 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         description: "Everything with the keys of a key vault.",
         actions: VAULT_READ,
         not_actions: &[],
-        data_actions: &["Microsoft.KeyVault/vaults/keys/*", "Microsoft.KeyVault/vaults/keyrotationpolicies/*"],
+        data_actions: &[
+            "Microsoft.KeyVault/vaults/keys/*",
+            "Microsoft.KeyVault/vaults/keyrotationpolicies/*",
+        ],
     },
     RoleDefinition {
         id: "12338af0-0e69-4776-bea7-57ae8d297424",
@@ -248,7 +251,10 @@ pub const BUILT_IN: &[RoleDefinition] = &[
         description: "Sees key vaults and what is in them, but no value of a secret.",
         actions: VAULT_READ,
         not_actions: &[],
-        data_actions: &["Microsoft.KeyVault/vaults/*/read", "Microsoft.KeyVault/vaults/secrets/readMetadata/action"],
+        data_actions: &[
+            "Microsoft.KeyVault/vaults/*/read",
+            "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
+        ],
     },
     RoleDefinition {
         // Not a published one: the custom role that the published guide tells to make, ready to be assigned.
@@ -271,9 +277,9 @@ impl RoleDefinition {
     /// The role of this name, whatever its letter case, or of this id.
     #[must_use]
     pub fn find(name_or_id: &str) -> Option<&'static Self> {
-        BUILT_IN
-            .iter()
-            .find(|role| role.name.eq_ignore_ascii_case(name_or_id) || role.id.eq_ignore_ascii_case(name_or_id))
+        BUILT_IN.iter().find(|role| {
+            role.name.eq_ignore_ascii_case(name_or_id) || role.id.eq_ignore_ascii_case(name_or_id)
+        })
     }
 
     /// Whether the role allows an action on a resource.
@@ -293,7 +299,8 @@ impl RoleDefinition {
 /// Whether a pattern with `*` covers an action, without regard to case.
 fn matches(pattern: &str, action: &str) -> bool {
     let mut parts = pattern.split('*');
-    let starts = |text: &str, part: &str| text.get(..part.len()).is_some_and(|t| t.eq_ignore_ascii_case(part));
+    let starts =
+        |text: &str, part: &str| text.get(..part.len()).is_some_and(|t| t.eq_ignore_ascii_case(part));
     let first = parts.next().unwrap_or_default();
     if !starts(action, first) {
         return false;
@@ -358,7 +365,8 @@ mod tests {
         let grant = "Microsoft.Authorization/roleAssignments/write";
         assert!(role("owner").allows(grant) && !role("Contributor").allows(grant));
         assert!(role("User Access Administrator").allows(grant));
-        let remove = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/delete";
+        let remove =
+            "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/delete";
         let backup = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/backup/action";
         assert!(role("Backup Contributor").allows(remove) && !role("Backup Operator").allows(remove));
         assert!(role("Backup Operator").allows(backup) && !role("Backup Reader").allows(backup));

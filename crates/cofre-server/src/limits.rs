@@ -73,8 +73,11 @@ impl Limits {
 }
 
 fn too_many(seconds: u32) -> Refusal {
-    Refusal::from(ApiError::new(Problem::TooManyRequests, "there were more requests than one caller may send"))
-        .with("retry-after", seconds.to_string())
+    Refusal::from(ApiError::new(
+        Problem::TooManyRequests,
+        "there were more requests than one caller may send",
+    ))
+    .with("retry-after", seconds.to_string())
 }
 
 /// Takes one out of a caller's bucket, if it holds one.

@@ -16,8 +16,8 @@ use std::{
 use cofre_arm::{ApiError, Problem, Result};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SerialNumber,
 };
 use rustls::{
     ServerConfig,
@@ -136,7 +136,7 @@ impl TlsFiles {
         params.distinguished_name = name(&format!("cofre authority {tenant}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-            period(&mut params, now, now + SignedDuration::from_hours(24 * AUTHORITY_DAYS));
+        period(&mut params, now, now + SignedDuration::from_hours(24 * AUTHORITY_DAYS));
         let certificate = params.self_signed(&key).map_err(unmade)?;
         write(&self.authority_key(), Zeroizing::new(key.serialize_pem()).as_bytes(), 0o600)?;
         write(&self.authority(), certificate.pem().as_bytes(), 0o644)
@@ -148,7 +148,8 @@ impl TlsFiles {
     /// `StateUnavailable`, `InvalidParameter` for names that no certificate can have.
     pub fn server_config(&self, now: Timestamp, names: &[String]) -> Result<Arc<ServerConfig>> {
         let renewal = now + SignedDuration::from_hours(24 * RENEWAL_DAYS);
-        let made: Option<Made> = fs::read(self.made()).ok().and_then(|json| serde_json::from_slice(&json).ok());
+        let made: Option<Made> =
+            fs::read(self.made()).ok().and_then(|json| serde_json::from_slice(&json).ok());
         let good = made.is_some_and(|made| made.names == names && made.expires > renewal);
         if !good {
             self.make_certificate(now, names)?;
@@ -187,7 +188,8 @@ impl TlsFiles {
 
         let key = KeyPair::generate().map_err(unmade)?;
         let mut params = CertificateParams::new(names.to_vec()).map_err(|error| {
-            ApiError::invalid(format!("one of {} cannot stand in a certificate", names.join(", "))).because(error)
+            ApiError::invalid(format!("one of {} cannot stand in a certificate", names.join(", ")))
+                .because(error)
         })?;
         params.distinguished_name = name(names.first().map_or("cofre", String::as_str));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -8,10 +8,12 @@ mod deleted_vaults;
 mod keys;
 mod objects;
 mod paging;
+mod proof_cache;
 mod prove;
 mod purge;
 mod rings;
 mod secrets;
+mod signing;
 mod vaults;
 
 use std::{

@@ -58,7 +58,10 @@ impl Directory {
         })?;
         let scope: ResourceId = new.scope.parse()?;
         if !scope.subscription().eq_ignore_ascii_case(&self.subscription) {
-            return Err(ApiError::invalid(format!("the scope {scope} lies outside the subscription {}", self.subscription)));
+            return Err(ApiError::invalid(format!(
+                "the scope {scope} lies outside the subscription {}",
+                self.subscription
+            )));
         }
         let id = new.id.map_or_else(new_guid, |id| guid("id of a role assignment", id))?;
         let principal = guid("object id of the principal", new.principal)?;
@@ -91,7 +94,10 @@ impl Directory {
             ));
         }
         if snapshot.assignments().count() >= MOST {
-            return Err(ApiError::new(Problem::Conflict, format!("there are {MOST} role assignments, the most there may be")));
+            return Err(ApiError::new(
+                Problem::Conflict,
+                format!("there are {MOST} role assignments, the most there may be"),
+            ));
         }
         let change = Change::Create {
             path: path(&assignment.id),
@@ -108,7 +114,8 @@ impl Directory {
     /// # Errors
     /// Those of the database.
     pub fn unassign(&self, actor: &Actor, id: &str) -> Result<Option<Assignment>> {
-        let Some(assignment) = self.fresh()?.assignments().find(|a| a.id.eq_ignore_ascii_case(id)).cloned() else {
+        let Some(assignment) = self.fresh()?.assignments().find(|a| a.id.eq_ignore_ascii_case(id)).cloned()
+        else {
             return Ok(None);
         };
         let change = Change::Delete { path: path(&assignment.id), revision: None };

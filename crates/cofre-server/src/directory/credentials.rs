@@ -91,7 +91,8 @@ impl Credential {
         aws_lc_rs::rand::fill(bytes.as_mut())
             .map_err(|_| ApiError::new(Problem::StateUnavailable, "the system has no random bytes"))?;
         let secret = Zeroizing::new(Base64UrlUnpadded::encode_string(bytes.as_ref()));
-        let credential = Self::of(CredentialKind::Secret { sha256: sha256(secret.as_bytes()) }, now, expires)?;
+        let credential =
+            Self::of(CredentialKind::Secret { sha256: sha256(secret.as_bytes()) }, now, expires)?;
         let id = credential.id.clone();
         Ok((credential, NewSecret { id, secret }))
     }
@@ -101,13 +102,18 @@ impl Credential {
     /// # Errors
     /// `InvalidParameter` when there is no certificate with an RSA key of 2048 bits or more.
     pub fn certificate(pem: &[u8], now: Timestamp, expires: Option<Timestamp>) -> Result<Self> {
-        let bad = || ApiError::invalid("there is no X.509 certificate with an RSA key of 2048 to 8192 bits in the file");
+        let bad = || {
+            ApiError::invalid(
+                "there is no X.509 certificate with an RSA key of 2048 to 8192 bits in the file",
+            )
+        };
         if pem.len() > LONGEST {
             return Err(ApiError::invalid(format!("the certificate's file has more than {LONGEST} bytes")));
         }
         let certificate = CertificateDer::from_pem_slice(pem).map_err(|_| bad())?;
         let public_key = public_key_of(&certificate).ok_or_else(bad)?;
-        let thumbprint = |algorithm| Base64UrlUnpadded::encode_string(digest::digest(algorithm, &certificate).as_ref());
+        let thumbprint =
+            |algorithm| Base64UrlUnpadded::encode_string(digest::digest(algorithm, &certificate).as_ref());
         let kind = CredentialKind::Certificate {
             thumbprint: thumbprint(&digest::SHA1_FOR_LEGACY_USE_ONLY),
             thumbprint256: thumbprint(&digest::SHA256),
@@ -120,7 +126,13 @@ impl Credential {
     ///
     /// # Errors
     /// `InvalidParameter` for empty or overlong texts, or keys that are no JSON Web Key Set.
-    pub fn federated(issuer: &str, subject: &str, audience: &str, keys: &[u8], now: Timestamp) -> Result<Self> {
+    pub fn federated(
+        issuer: &str,
+        subject: &str,
+        audience: &str,
+        keys: &[u8],
+        now: Timestamp,
+    ) -> Result<Self> {
         for (what, text) in [("issuer", issuer), ("subject", subject), ("audience", audience)] {
             if text.is_empty() || text.len() > 600 || text.chars().any(char::is_control) {
                 return Err(ApiError::invalid(format!("the {what} has 1 to 600 characters")));
@@ -130,7 +142,9 @@ impl Credential {
             .then(|| serde_json::from_slice(keys).ok())
             .flatten()
             .filter(|set: &JwkSet| !set.keys.is_empty())
-            .ok_or_else(|| ApiError::invalid("the issuer's keys are no JSON Web Key Set with at least one key"))?;
+            .ok_or_else(|| {
+                ApiError::invalid("the issuer's keys are no JSON Web Key Set with at least one key")
+            })?;
         let kind = CredentialKind::Federated {
             issuer: issuer.to_owned(),
             subject: subject.to_owned(),
@@ -151,7 +165,8 @@ impl Credential {
     pub fn is_secret(&self, text: &str) -> bool {
         match &self.kind {
             CredentialKind::Secret { sha256: kept } => {
-                constant_time::verify_slices_are_equal(kept.as_bytes(), sha256(text.as_bytes()).as_bytes()).is_ok()
+                constant_time::verify_slices_are_equal(kept.as_bytes(), sha256(text.as_bytes()).as_bytes())
+                    .is_ok()
             }
             _ => false,
         }
@@ -172,7 +187,8 @@ impl Credential {
 fn public_key_of(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
     let parsed = rustls::server::ParsedCertificate::try_from(certificate).ok()?;
     let key = parsed.subject_public_key_info().to_vec();
-    let rsa = aws_lc_rs::signature::ParsedPublicKey::new(&aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256, &key);
+    let rsa =
+        aws_lc_rs::signature::ParsedPublicKey::new(&aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256, &key);
     rsa.is_ok().then_some(key)
 }
 

@@ -91,7 +91,10 @@ impl Directory {
         match self.group(name) {
             Ok(old) if !old.location.eq_ignore_ascii_case(location) => Err(ApiError::new(
                 Problem::Conflict,
-                format!("the resource group {name} is in {}, and cannot be moved to {location}", old.location),
+                format!(
+                    "the resource group {name} is in {}, and cannot be moved to {location}",
+                    old.location
+                ),
             )),
             Ok(old) => {
                 let group = Group { tags, ..old };
@@ -104,7 +107,12 @@ impl Directory {
                 let (name_kept, location) = (name.to_owned(), location.to_owned());
                 let group = Group { name: name_kept, location, tags, created: self.now(), revision: 0 };
                 let body = encode("a resource group", &group)?;
-                self.commit(actor, "createGroup", name, vec![Change::Create { path, kind: KIND.to_owned(), body }])?;
+                self.commit(
+                    actor,
+                    "createGroup",
+                    name,
+                    vec![Change::Create { path, kind: KIND.to_owned(), body }],
+                )?;
                 Ok((self.group(name)?, true))
             }
             Err(error) => Err(error),
@@ -119,7 +127,8 @@ impl Directory {
         let path = self.group_path(name)?;
         let inside = self.store.list(&format!("{path}/"), None, 3).map_err(unavailable)?;
         if !inside.is_empty() {
-            let names: Vec<_> = inside.iter().map(|document| document.path[path.len() + 1..].to_owned()).collect();
+            let names: Vec<_> =
+                inside.iter().map(|document| document.path[path.len() + 1..].to_owned()).collect();
             return Err(ApiError::new(
                 Problem::Conflict,
                 format!("the resource group {name} holds backups or machines: {}", names.join(", ")),
@@ -161,5 +170,7 @@ pub(crate) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
     if tags.len() <= 50 && tags.iter().all(fits) {
         return Ok(());
     }
-    Err(ApiError::invalid("a resource has at most 50 tags, with names of 1 to 512 and values of at most 256 characters"))
+    Err(ApiError::invalid(
+        "a resource has at most 50 tags, with names of 1 to 512 and values of at most 256 characters",
+    ))
 }

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+use self::snapshot::Cached;
 pub use self::{
     assignments::{Assignment, NewAssignment},
     credentials::{Credential, CredentialKind, NewSecret},
@@ -28,7 +29,6 @@ pub use self::{
     principals::Principal,
     snapshot::Snapshot,
 };
-use self::snapshot::Cached;
 
 /// The writer of the directory's audit chain.
 pub const AUDIT_WRITER: &str = "directory";
@@ -128,7 +128,8 @@ pub(crate) fn unavailable(error: StoreError) -> ApiError {
 
 fn encode<T: Serialize>(what: &str, value: &T) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|error| {
-        ApiError::new(Problem::StateUnavailable, format!("the record of {what} cannot be written")).because(error)
+        ApiError::new(Problem::StateUnavailable, format!("the record of {what} cannot be written"))
+            .because(error)
     })
 }
 

@@ -80,12 +80,17 @@ impl Directory {
     /// `ResourceNotFound`.
     pub fn principal(&self, of: &str) -> Result<Principal> {
         let snapshot = self.fresh()?;
-        snapshot.principal(of).or_else(|| snapshot.application(of)).or_else(|| {
-            snapshot.principals().find(|principal| principal.display_name.eq_ignore_ascii_case(of))
-        }).cloned().ok_or_else(|| {
-            ApiError::new(Problem::NotFound, format!("there is no principal {of:?}"))
-                .recommend("`cofre principal list` shows them.")
-        })
+        snapshot
+            .principal(of)
+            .or_else(|| snapshot.application(of))
+            .or_else(|| {
+                snapshot.principals().find(|principal| principal.display_name.eq_ignore_ascii_case(of))
+            })
+            .cloned()
+            .ok_or_else(|| {
+                ApiError::new(Problem::NotFound, format!("there is no principal {of:?}"))
+                    .recommend("`cofre principal list` shows them.")
+            })
     }
 
     /// Deletes a principal with its role assignments. Its tokens are refused from then on; access policies that name
@@ -131,7 +136,10 @@ impl Directory {
             let before = credentials.len();
             credentials.retain(|credential| !credential.id.eq_ignore_ascii_case(id));
             if credentials.len() == before {
-                return Err(ApiError::new(Problem::NotFound, format!("the principal has no credential {id}")));
+                return Err(ApiError::new(
+                    Problem::NotFound,
+                    format!("the principal has no credential {id}"),
+                ));
             }
             Ok(())
         })
@@ -152,7 +160,12 @@ impl Directory {
         change(&mut principal.credentials)?;
         let body = encode("a principal", &principal)?;
         let subject = format!("{} {subject}", principal.object_id);
-        self.commit(actor, operation, &subject, vec![Change::Replace { path, revision: document.revision, body }])?;
+        self.commit(
+            actor,
+            operation,
+            &subject,
+            vec![Change::Replace { path, revision: document.revision, body }],
+        )?;
         Ok(principal)
     }
 }

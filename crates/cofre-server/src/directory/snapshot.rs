@@ -35,7 +35,8 @@ pub(super) struct Cached {
 
 impl Snapshot {
     fn read(store: &Store) -> Result<Self> {
-        let (mut principals, mut applications, mut assignments) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut principals, mut applications, mut assignments) =
+            (HashMap::new(), HashMap::new(), HashMap::new());
         for (path, body) in documents(store, PRINCIPALS)? {
             let principal: Principal = decode(&path, &body)?;
             applications.insert(principal.application_id.to_ascii_lowercase(), principal.object_id.clone());

@@ -50,7 +50,8 @@ impl Answer {
     /// The answer for the wire. Nothing we answer with may be kept by caches: most of it is secret.
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(self.body.map_or_else(Body::empty, Body::from));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -66,7 +66,9 @@ impl Call {
             return Err(ApiError::invalid(format!("the header {name} stands more than once")));
         }
         first
-            .map(|value| value.to_str().map_err(|_| ApiError::invalid(format!("the header {name} is no plain text"))))
+            .map(|value| {
+                value.to_str().map_err(|_| ApiError::invalid(format!("the header {name} is no plain text")))
+            })
             .transpose()
     }
 

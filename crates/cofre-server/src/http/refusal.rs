@@ -23,10 +23,7 @@ impl Refusal {
     /// The error body of the Key Vault contract: the published code outside, ours inside.
     #[must_use]
     pub fn key_vault(status: u16, code: &str, inner: &str, message: &str) -> Self {
-        Self::new(
-            status,
-            json!({"error": {"code": code, "message": message, "innererror": {"code": inner}}}),
-        )
+        Self::new(status, json!({"error": {"code": code, "message": message, "innererror": {"code": inner}}}))
     }
 
     /// There is nothing at this path.
@@ -38,11 +35,8 @@ impl Refusal {
     /// The path is there, the method is not.
     #[must_use]
     pub fn method(allowed: &str) -> Self {
-        Self::from(ApiError::new(
-            Problem::MethodNotAllowed,
-            format!("this path takes {allowed}"),
-        ))
-        .with("allow", allowed)
+        Self::from(ApiError::new(Problem::MethodNotAllowed, format!("this path takes {allowed}")))
+            .with("allow", allowed)
     }
 
     /// Adds a header.

@@ -38,7 +38,9 @@ impl Query {
         let Some(text) = self.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
         match text.parse::<usize>() {
             Ok(number) if (least..=most).contains(&number) => Ok(Some(number)),
-            _ => Err(ApiError::invalid(format!("the parameter {name} is a whole number from {least} to {most}"))),
+            _ => Err(ApiError::invalid(format!(
+                "the parameter {name} is a whole number from {least} to {most}"
+            ))),
         }
     }
 }
@@ -58,7 +60,9 @@ impl Target {
                 .ok_or_else(|| ApiError::invalid("the path is not percent-encoded UTF-8"))?;
             let climbs = segment == "." || segment == "..";
             if climbs || segment.chars().any(|c| c.is_control() || matches!(c, '/' | '\\')) {
-                return Err(ApiError::invalid("a segment of the path is `.`, `..`, or has characters that names cannot have"));
+                return Err(ApiError::invalid(
+                    "a segment of the path is `.`, `..`, or has characters that names cannot have",
+                ));
             }
             segments.push(segment);
         }
@@ -66,7 +70,9 @@ impl Target {
         let mut parameters = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             if parameters.len() == MOST_PARAMETERS {
-                return Err(ApiError::invalid(format!("the query has more than {MOST_PARAMETERS} parameters")));
+                return Err(ApiError::invalid(format!(
+                    "the query has more than {MOST_PARAMETERS} parameters"
+                )));
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let text = |raw| {
@@ -91,7 +97,8 @@ fn decode(raw: &str, is_query: bool) -> Option<String> {
     while let Some(byte) = rest.next() {
         bytes.push(match byte {
             b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let digit =
+                    |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
                 digit(rest.next()?)? << 4 | digit(rest.next()?)?
             }
             b'+' if is_query => b' ',
@@ -107,7 +114,8 @@ mod tests {
 
     #[test]
     fn slashes_and_case() {
-        let target = Target::parse("//Subscriptions/S//x%3By/", "api-version=1&$filter=a%20eq+'b'&$filter=").unwrap();
+        let target =
+            Target::parse("//Subscriptions/S//x%3By/", "api-version=1&$filter=a%20eq+'b'&$filter=").unwrap();
         assert_eq!(target.segments, ["Subscriptions", "S", "x;y"]);
         assert_eq!(target.parts(), ["subscriptions", "s", "x;y"]);
         assert_eq!(target.query.get("$FILTER"), Some("a eq 'b'"));
@@ -117,7 +125,9 @@ mod tests {
 
     #[test]
     fn what_is_refused() {
-        for bad in ["/a/../b", "/a/%2e%2E/b", "/a%2fb", "/a%5Cb", "/a%00", "/%", "/%4", "/%zz", "/%ff", "/a%0ab"] {
+        for bad in
+            ["/a/../b", "/a/%2e%2E/b", "/a%2fb", "/a%5Cb", "/a%00", "/%", "/%4", "/%zz", "/%ff", "/a%0ab"]
+        {
             assert!(Target::parse(bad, "").is_err(), "{bad}");
         }
         assert!(Target::parse(&"/a".repeat(5000), "").is_err());

@@ -36,7 +36,8 @@ enum Audience {
 
 impl Audience {
     fn has(&self, wanted: &[String]) -> bool {
-        let is_wanted = |one: &str| wanted.iter().any(|w| w.trim_end_matches('/') == one.trim_end_matches('/'));
+        let is_wanted =
+            |one: &str| wanted.iter().any(|w| w.trim_end_matches('/') == one.trim_end_matches('/'));
         match self {
             Self::One(one) => is_wanted(one),
             Self::Several(several) => several.iter().any(|one| is_wanted(one)),

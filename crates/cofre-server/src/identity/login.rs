@@ -6,7 +6,10 @@ use base64ct::{Base64, Encoding as _};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{assertion, tokens::{Identity, LIFETIME, Tokens}};
+use super::{
+    assertion,
+    tokens::{Identity, LIFETIME, Tokens},
+};
 use crate::{
     addresses::{Addresses, MANAGEMENT_AUDIENCE},
     directory::{Credential, Directory, Principal, Snapshot},
@@ -18,10 +21,7 @@ use crate::{
 const BEARER_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 fn refuse(status: u16, error: &str, number: u32, description: &str) -> Refusal {
-    Refusal::new(
-        status,
-        json!({"error": error, "error_description": description, "error_codes": [number]}),
-    )
+    Refusal::new(status, json!({"error": error, "error_description": description, "error_codes": [number]}))
 }
 
 /// One answer for whatever is wrong with a client and its credential: who is there is nobody's business.
@@ -48,7 +48,8 @@ impl Form {
     fn read(call: &Call) -> Result<Self, Refusal> {
         let bad = |description: &str| refuse(400, "invalid_request", 900_144, description);
         let body = std::str::from_utf8(&call.body).map_err(|_| bad("The form is no UTF-8."))?;
-        let fields = Target::parse("/", body).map_err(|_| bad("The body is no form of reasonable size."))?.query;
+        let fields =
+            Target::parse("/", body).map_err(|_| bad("The body is no form of reasonable size."))?.query;
         if fields.get("grant_type") != Some("client_credentials") {
             return Err(refuse(
                 400,
@@ -83,8 +84,14 @@ impl Form {
 
 /// For whom a scope asks a token. Scopes are an audience and `/.default`; OpenID's own are passed over.
 fn audience(scope: &str, addresses: &Addresses) -> Option<String> {
-    let known = [MANAGEMENT_AUDIENCE.to_owned(), addresses.key_vault_audience(), addresses.graph_audience(), addresses.base()];
-    let mut wanted = scope.split(' ').filter(|s| !s.is_empty() && !matches!(*s, "openid" | "profile" | "offline_access"));
+    let known = [
+        MANAGEMENT_AUDIENCE.to_owned(),
+        addresses.key_vault_audience(),
+        addresses.graph_audience(),
+        addresses.base(),
+    ];
+    let mut wanted =
+        scope.split(' ').filter(|s| !s.is_empty() && !matches!(*s, "openid" | "profile" | "offline_access"));
     let one = wanted.next()?;
     let one = one.strip_suffix("/.default").unwrap_or(one).trim_end_matches('/');
     let found = known.into_iter().find(|known| known.trim_end_matches('/').eq_ignore_ascii_case(one))?;

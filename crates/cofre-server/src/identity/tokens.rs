@@ -96,8 +96,11 @@ impl TokenKey {
     /// `StateUnavailable`.
     pub fn create_file(path: &Path) -> Result<()> {
         let failed = || unusable(path, "cannot be written");
-        let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &aws_lc_rs::rand::SystemRandom::new())
-            .map_err(|_| failed())?;
+        let pair = EcdsaKeyPair::generate_pkcs8(
+            &ECDSA_P256_SHA256_FIXED_SIGNING,
+            &aws_lc_rs::rand::SystemRandom::new(),
+        )
+        .map_err(|_| failed())?;
         let write = || -> std::io::Result<()> {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
             file.write_all(pair.as_ref())?;
