@@ -6,7 +6,7 @@ pub(crate) mod graph;
 mod groups;
 mod key_vault_wire;
 mod key_vaults;
-mod paging;
+pub(crate) mod paging;
 mod role_assignments;
 mod subscriptions;
 

@@ -62,12 +62,17 @@ pub enum CredentialKind {
 }
 
 /// A client secret, which is told once.
-#[derive(Debug)]
 pub struct NewSecret {
     /// The id of the credential.
     pub id: String,
     /// The secret: 43 characters of base64url.
     pub secret: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for NewSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewSecret").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 fn sha256(bytes: &[u8]) -> String {

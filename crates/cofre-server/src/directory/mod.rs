@@ -5,6 +5,7 @@
 
 mod assignments;
 mod credentials;
+mod data_roles;
 mod groups;
 mod principals;
 mod snapshot;

@@ -2,11 +2,13 @@
 
 mod answer;
 mod call;
+mod read;
 mod refusal;
 mod target;
 
 pub use answer::Answer;
 pub use call::{Call, Method};
+pub(crate) use read::read;
 pub use refusal::Refusal;
 pub use target::{Query, Target};
 

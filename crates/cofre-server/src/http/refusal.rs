@@ -46,6 +46,18 @@ impl Refusal {
         self
     }
 
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The message in the body.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        self.body["error"]["message"].as_str().unwrap_or_default()
+    }
+
     /// The code in the body, for the log.
     #[must_use]
     pub fn code(&self) -> &str {
