@@ -61,7 +61,7 @@ fn older_vaults_and_heads_are_live_and_get_the_defaults() {
     assert!(vault.enabled_for_disk_encryption && vault.enabled_for_template_deployment);
     let read = vaults.secret(&caller, "kv-1", "bek", None).unwrap();
     assert_eq!((read.value.expose(), read.properties.recovery.level()), ("x", "Recoverable+Purgeable"));
-    assert_eq!(vaults.list_vaults(PageRequest::default()).unwrap().items, [vault.clone()]);
+    assert_eq!(vaults.list_vaults(PageRequest::default()).unwrap().items, std::slice::from_ref(&vault));
     vaults.delete_secret(&caller, "kv-1", "bek").unwrap();
     vaults.recover_secret(&caller, "kv-1", "bek").unwrap();
     assert_eq!(vaults.delete_vault(&caller, "kv-1").unwrap().vault, vault);
