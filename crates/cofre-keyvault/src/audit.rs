@@ -23,6 +23,8 @@ pub enum Operation {
     Decrypt,
     WrapKey,
     UnwrapKey,
+    Sign,
+    Verify,
     Backup,
     Restore,
     Prove,

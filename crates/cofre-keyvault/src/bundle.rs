@@ -6,7 +6,7 @@ use crate::{
     deletion::Recovery,
     encoding::SecretBytes,
     permission::KeyOperation,
-    rsa_key::{RsaSize, WrapAlgorithm},
+    rsa_key::RsaSize,
     secret_value::SecretValue,
 };
 
@@ -93,7 +93,7 @@ impl PageRequest<'_> {
 pub struct KeySpec {
     /// How long; not looked at when a key is imported.
     pub size: RsaSize,
-    /// What it may be used for; `None` is encrypt, decrypt, wrapKey and unwrapKey.
+    /// What it may be used for; `None` is everything there is.
     pub operations: Option<Vec<KeyOperation>>,
     /// Attributes.
     pub attributes: AttributesChange,
@@ -150,8 +150,8 @@ pub struct KeyOperationResult {
     pub name: String,
     /// The version that was used.
     pub version: String,
-    /// The algorithm that was used.
-    pub algorithm: WrapAlgorithm,
-    /// Ciphertext or plaintext.
+    /// The published name of the algorithm that was used.
+    pub algorithm: &'static str,
+    /// Ciphertext, plaintext or signature.
     pub value: SecretBytes,
 }

@@ -35,6 +35,8 @@ pub(crate) struct Purpose {
 pub(crate) const RING: Purpose = Purpose { magic: *b"CKVG", kind: 0 };
 /// A record of a vault under the vault's key.
 pub(crate) const RECORD: Purpose = Purpose { magic: *b"CKVR", kind: 0 };
+/// A trial that opened a header, under a blob key.
+pub(crate) const PROOF: Purpose = Purpose { magic: *b"CKVP", kind: 0 };
 /// A backup blob of a key under a blob key.
 pub(crate) const KEY_BLOB: Purpose = Purpose { magic: *b"CKVB", kind: 1 };
 /// A backup blob of a secret under a blob key.

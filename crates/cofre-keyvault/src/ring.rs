@@ -159,6 +159,11 @@ impl Ring {
         self.blob_keys(place).find(|entry| entry.id == id).map(Entry::named).transpose()
     }
 
+    /// Whether any key has this id.
+    pub(crate) fn has_key(&self, id: &str) -> bool {
+        self.keys.iter().any(|entry| entry.id == id)
+    }
+
     /// All blob keys of a place, for a recovery kit.
     pub(crate) fn export_blob_keys(&self, place: &Place) -> Result<Zeroizing<Vec<u8>>> {
         let keys = self.blob_keys(place).cloned().collect();

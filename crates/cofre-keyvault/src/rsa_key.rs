@@ -1,4 +1,4 @@
-//! RSA keys: made, read and used by AWS-LC alone.
+//! RSA keys: made and read by AWS-LC alone.
 
 use std::{fmt, str::FromStr};
 
@@ -6,8 +6,7 @@ use aws_lc_rs::{
     encoding::AsDer as _,
     rsa::{
         KeyPair, KeyPairComponents, KeySize, OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm,
-        OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey, PublicKey,
-        PublicKeyComponents,
+        PrivateDecryptingKey, PublicKeyComponents,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -16,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     encoding::SecretBytes,
     error::{ErrorKind, KeyVaultError, Result},
+    private_key::PrivateKey,
 };
 
 /// Length of a key to be made.
@@ -63,7 +63,7 @@ impl WrapAlgorithm {
         }
     }
 
-    fn oaep(self) -> &'static OaepAlgorithm {
+    pub(crate) fn oaep(self) -> &'static OaepAlgorithm {
         match self {
             Self::RsaOaep => &OAEP_SHA1_MGF1SHA1,
             Self::RsaOaep256 => &OAEP_SHA256_MGF1SHA256,
@@ -121,7 +121,7 @@ pub(crate) struct RsaMaterial {
     pub(crate) e: SecretBytes,
 }
 
-fn rejected() -> KeyVaultError {
+pub(crate) fn rejected() -> KeyVaultError {
     KeyVaultError::invalid("this is no RSA key of 2048, 3072 or 4096 bits")
 }
 
@@ -161,63 +161,14 @@ impl RsaMaterial {
 
     /// Reads and checks a stored key.
     pub(crate) fn from_pkcs8(pkcs8: SecretBytes) -> Result<Self> {
-        let key = PrivateDecryptingKey::from_pkcs8(pkcs8.expose()).map_err(|_| rejected())?;
-        if !matches!(key.key_size_bits(), 2048 | 3072 | 4096) {
-            return Err(rejected());
-        }
-        let public = key.public_key().as_der().map_err(|_| rejected())?;
-        let public = PublicKey::from_der(public.as_ref()).map_err(|_| rejected())?;
-        let (n, e) = modulus_and_exponent(public.as_ref()).ok_or_else(rejected)?;
-        let public = |bytes| SecretBytes::new(Zeroizing::new(bytes));
-        Ok(Self { pkcs8, n: public(n), e: public(e) })
+        let key = PrivateKey::from_pkcs8(&pkcs8)?;
+        let public = |bytes: &[u8]| SecretBytes::new(Zeroizing::new(bytes.to_vec()));
+        Ok(Self { pkcs8, n: public(key.modulus()), e: public(key.exponent()) })
     }
-}
-
-/// Encrypts with the public part of a stored key.
-pub(crate) fn wrap(pkcs8: &SecretBytes, algorithm: WrapAlgorithm, plaintext: &[u8]) -> Result<Vec<u8>> {
-    let failed = |_| KeyVaultError::cryptography("use an RSA key");
-    let key = PrivateDecryptingKey::from_pkcs8(pkcs8.expose()).map_err(|_| rejected())?;
-    let key = OaepPublicEncryptingKey::new(key.public_key()).map_err(failed)?;
-    let most = key.max_plaintext_size(algorithm.oaep());
-    if plaintext.len() > most {
-        return Err(KeyVaultError::invalid(format!(
-            "a value of {} bytes is too long: {algorithm} with this key takes at most {most}",
-            plaintext.len()
-        )));
-    }
-    let mut ciphertext = vec![0; key.ciphertext_size()];
-    let length = key.encrypt(algorithm.oaep(), plaintext, &mut ciphertext, None).map_err(failed)?.len();
-    ciphertext.truncate(length);
-    Ok(ciphertext)
-}
-
-/// Decrypts. Whatever is wrong with the ciphertext, the answer is the same.
-pub(crate) fn unwrap(
-    pkcs8: &SecretBytes,
-    algorithm: WrapAlgorithm,
-    ciphertext: &[u8],
-) -> Result<SecretBytes> {
-    let key = PrivateDecryptingKey::from_pkcs8(pkcs8.expose()).map_err(|_| rejected())?;
-    let key =
-        OaepPrivateDecryptingKey::new(key).map_err(|_| KeyVaultError::cryptography("use an RSA key"))?;
-    let mut plaintext = Zeroizing::new(vec![0; key.min_output_size()]);
-    let of_right_length = ciphertext.len() == key.key_size_bytes();
-    // What has another length cannot open; something is decrypted in its place, so that it takes as long.
-    let stand_in = vec![1; key.key_size_bytes()];
-    let ciphertext = if of_right_length { ciphertext } else { &stand_in };
-    let opened = key.decrypt(algorithm.oaep(), ciphertext, &mut plaintext, None).map(|plain| plain.len());
-    let length = opened.ok().filter(|_| of_right_length).ok_or_else(|| {
-        KeyVaultError::new(
-            ErrorKind::UnwrapFailed,
-            "the value does not open with this key version and algorithm",
-        )
-    })?;
-    plaintext.truncate(length);
-    Ok(SecretBytes::new(plaintext))
 }
 
 /// Reads `SEQUENCE { INTEGER n, INTEGER e }` (RFC 8017, RSAPublicKey).
-fn modulus_and_exponent(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+pub(crate) fn modulus_and_exponent(der: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (sequence, rest) = element(der, 0x30)?;
     let (n, more) = element(sequence, 0x02)?;
     let (e, end) = element(more, 0x02)?;
@@ -262,35 +213,11 @@ mod tests {
     }
 
     #[test]
-    fn public_part_and_both_paddings() {
+    fn the_public_part_is_read() {
         let key = RsaMaterial::generate(RsaSize::Bits2048).unwrap();
         let (n, e) = (key.n.expose(), key.e.expose());
         assert_eq!((n.len(), e), (256, [1, 0, 1].as_slice()));
         assert!(n[0] & 0x80 != 0 && n[255] & 1 == 1);
-        for (algorithm, most) in [(WrapAlgorithm::RsaOaep, 214), (WrapAlgorithm::RsaOaep256, 190)] {
-            let wrapped = wrap(&key.pkcs8, algorithm, &vec![7; most]).unwrap();
-            assert_eq!(unwrap(&key.pkcs8, algorithm, &wrapped).unwrap().expose(), vec![7; most]);
-            assert_eq!(
-                wrap(&key.pkcs8, algorithm, &vec![7; most + 1]).unwrap_err().kind(),
-                ErrorKind::Invalid
-            );
-            assert_eq!(
-                unwrap(&key.pkcs8, algorithm, &wrap(&key.pkcs8, algorithm, b"").unwrap()).unwrap().expose(),
-                b""
-            );
-        }
-        let wrapped = wrap(&key.pkcs8, WrapAlgorithm::RsaOaep, b"x").unwrap();
-        let answers: Vec<_> = [&wrapped[..255], &[], &[0; 256], &[0xff; 256], &[0; 300]]
-            .into_iter()
-            .map(|bad| unwrap(&key.pkcs8, WrapAlgorithm::RsaOaep, bad).unwrap_err())
-            .chain([unwrap(&key.pkcs8, WrapAlgorithm::RsaOaep256, &wrapped).unwrap_err()])
-            .map(|error| (error.kind(), error.to_string(), std::error::Error::source(&error).is_none()))
-            .collect();
-        assert!(
-            answers
-                .iter()
-                .all(|answer| *answer == answers[0] && answer.0 == ErrorKind::UnwrapFailed && answer.2)
-        );
     }
 
     #[test]

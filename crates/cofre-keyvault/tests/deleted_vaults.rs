@@ -46,7 +46,7 @@ fn a_deleted_vault_keeps_its_name_and_comes_back_with_all_that_is_in_it() {
     let names: Vec<_> = vaults.list_vaults(PageRequest::default()).unwrap().items;
     assert_eq!(names.iter().map(|vault| vault.name.as_str()).collect::<Vec<_>>(), ["kv-2"]);
     let listed = vaults.list_deleted_vaults(PageRequest { limit: 1, ..PageRequest::default() }).unwrap();
-    assert_eq!(listed.items, [deleted.clone()]);
+    assert_eq!(listed.items, std::slice::from_ref(&deleted));
     let rest = PageRequest { after: listed.next.as_deref(), limit: 1 };
     assert!(vaults.list_deleted_vaults(rest).unwrap().items.is_empty());
     assert_eq!(vaults.deleted_vault("KV-1").unwrap(), deleted);

@@ -222,6 +222,8 @@ fn lists_leave_out_the_others_and_still_come_in_pages() {
     assert_eq!(kind(vaults.update_secret(admin, "kv-1", "s-3", None, &update)), ErrorKind::ObjectNotFound);
 }
 
+type Step<'a> = &'a (dyn Fn() -> Result<(), cofre_keyvault::KeyVaultError> + Sync);
+
 #[test]
 fn of_those_who_delete_recover_purge_and_set_at_once_nobody_leaves_a_rest() {
     const ROUNDS: usize = 150;
@@ -233,7 +235,7 @@ fn of_those_who_delete_recover_purge_and_set_at_once_nobody_leaves_a_rest() {
             assert!(known.contains(&error.kind()), "{error}");
         }
     };
-    let steps: [&(dyn Fn() -> Result<(), cofre_keyvault::KeyVaultError> + Sync); 4] = [
+    let steps: [Step<'_>; 4] = [
         &|| vaults.set_secret(admin, "kv-1", "bek", &secret("x")).map(drop),
         &|| vaults.delete_secret(admin, "kv-1", "bek").map(drop),
         &|| vaults.recover_secret(admin, "kv-1", "bek").map(drop),

@@ -10,7 +10,7 @@ use aws_lc_rs::{
 };
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use cofre_keyvault::{
-    KeySpec, WrapAlgorithm,
+    KeySpec, KeyVaults, RootKey, WrapAlgorithm,
     proof::{ObjectReference, ProofMaterial, ProofRequest, ProofState},
     state::State as _,
 };
@@ -79,6 +79,7 @@ fn everything_is_as_documented() {
     let root = derive(&[1; 32], "cofre-keyvault ring");
     let (root_id, ring) = open(b"CKVG", 0, &root, &fields(&[b"ring"]), &read("ring"));
     assert_eq!(root_id, hex(&mac(&root, &fields(&[b"cofre-keyvault ring key id"]))[..16]));
+    assert_eq!(KeyVaults::root_key_id(&*home.state).unwrap(), Some(root_id));
     let of_use =
         |wanted: &str| ring["keys"].as_array().unwrap().iter().find(|key| key["use"] == wanted).unwrap();
     let (vault_key, blob_key) = (bytes(&of_use("vault")["key"]), bytes(&of_use("blob")["key"]));
@@ -111,7 +112,10 @@ fn everything_is_as_documented() {
     vaults.delete_vault(admin, "kv-1").unwrap();
     assert_eq!(record(&vault_key, "vaults/kv-1").1["deletion"], dates);
     vaults.recover_vault(admin, "kv-1").unwrap();
-    assert_eq!(stored["operations"], serde_json::json!(["encrypt", "decrypt", "wrapKey", "unwrapKey"]));
+    assert_eq!(
+        stored["operations"],
+        serde_json::json!(["encrypt", "decrypt", "wrapKey", "unwrapKey", "sign", "verify"])
+    );
 
     let blob = vaults.backup_key(admin, "kv-1", "kek").unwrap();
     let context = fields(&[b"blob", b"sub-1", b"europe"]);
@@ -142,30 +146,101 @@ fn everything_is_as_documented() {
     let proof = vaults.prove(admin, &request, &LuksProver::default()).unwrap();
     assert_eq!((&proof.state, &proof.mac_key_id), (&ProofState::Proven, &blob_id));
     let present = |content: Vec<u8>| [vec![1], field(&content)].concat();
-    let message = [
+    let message = |record_version: u32, tried: &[&[u8]]| {
+        let version_bytes = record_version.to_be_bytes();
+        [
+            fields(&[
+                b"cofre-keyvault proof",
+                b"sub-1",
+                b"europe",
+                &version_bytes,
+                b"proven",
+                b"",
+                b"stored",
+            ]),
+            fields(&[b"p", b"os", proof.header_sha256.as_bytes(), b"Kv-1", b"Bek", version.as_bytes()]),
+            present(fields(&[b"Kv-1", b"Kek", key.version.as_bytes()])),
+            present(b"RSA-OAEP".to_vec()),
+            vec![0],
+            present(0_u32.to_be_bytes().to_vec()),
+            present(proof.fingerprint.clone().unwrap().into_bytes()),
+            fields(&[&proof.time.as_nanosecond().to_be_bytes()]),
+            fields(tried),
+            fields(&[blob_id.as_bytes()]),
+        ]
+        .concat()
+    };
+    let proof_key = derive(&blob_key, "cofre-keyvault proof");
+    let tried = proof.tried.unwrap();
+    assert_eq!((proof.version, tried), (2, proof.time));
+    assert_eq!(proof.mac, hex(&mac(&proof_key, &message(2, &[&tried.as_nanosecond().to_be_bytes()]))));
+    // A record of version 1, as earlier points hold it.
+    let mut old = serde_json::to_value(&proof).unwrap();
+    old.as_object_mut().unwrap().remove("tried");
+    old["version"] = 1.into();
+    old["mac"] = hex(&mac(&proof_key, &message(1, &[]))).into();
+    let verify = |json: &Value| vaults.verify_proof(&serde_json::from_value(json.clone()).unwrap());
+    verify(&old).unwrap();
+    let mut dated = old.clone();
+    dated["tried"] = serde_json::to_value(tried).unwrap();
+    assert!(verify(&dated).is_err(), "what is not under the MAC must not be there");
+    old["version"] = 2.into();
+    assert!(verify(&old).is_err());
+
+    let entry = home.state.list("proofs/", None, 2).unwrap().remove(0);
+    let path_key = derive(&blob_key, "cofre-keyvault proof cache path");
+    let header_sha256 = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &header);
+    let question = [
         fields(&[
-            b"cofre-keyvault proof",
-            b"sub-1",
-            b"europe",
-            &1_u32.to_be_bytes(),
-            b"proven",
-            b"",
+            b"cofre-keyvault proof cache path",
+            header_sha256.as_ref(),
+            &0_u64.to_be_bytes(),
             b"stored",
         ]),
-        fields(&[b"p", b"os", proof.header_sha256.as_bytes(), b"Kv-1", b"Bek", version.as_bytes()]),
-        present(fields(&[b"Kv-1", b"Kek", key.version.as_bytes()])),
         present(b"RSA-OAEP".to_vec()),
+        fields(&[&fields(&[b"Kv-1", b"Bek", version.as_bytes()]), &mac(&path_key, text.as_bytes())]),
+        present(fields(&[b"Kv-1", b"Kek", key.version.as_bytes()])),
+        present(mac(&path_key, &bytes(&stored["pkcs8"]))),
         vec![0],
-        present(0_u32.to_be_bytes().to_vec()),
-        present(proof.fingerprint.clone().unwrap().into_bytes()),
-        fields(&[&proof.time.as_nanosecond().to_be_bytes(), blob_id.as_bytes()]),
     ]
     .concat();
-    assert_eq!(proof.mac, hex(&mac(&derive(&blob_key, "cofre-keyvault proof"), &message)));
+    assert_eq!(entry.path, format!("proofs/{}", hex(&mac(&path_key, &question))));
+    let context = fields(&[b"proof", entry.path.as_bytes()]);
+    let cache_key = derive(&blob_key, "cofre-keyvault proof cache");
+    let (entry_key, trial) = open(b"CKVP", 0, &cache_key, &context, &entry.body);
+    assert_eq!((entry_key, &trial["version"], &trial["keyslot"]), (blob_id.clone(), &1.into(), &0.into()));
+    assert_eq!(trial["tried"], serde_json::to_value(tried).unwrap());
+    assert_eq!(trial["fingerprint"].as_str(), proof.fingerprint.as_deref());
+
     let json = serde_json::to_value(&proof).unwrap();
     assert_eq!((&json["state"], &json["keyBlobSha256"]), (&"proven".into(), &Value::Null));
     let volume_key: Vec<u8> = (0..16).collect();
     let fingerprint_key = derive(&blob_key, "cofre-keyvault fingerprint");
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &volume_key);
     assert_eq!(proof.fingerprint.unwrap(), hex(&mac(&fingerprint_key, hash.as_ref())));
+}
+
+#[test]
+fn a_key_from_a_passphrase_is_as_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("root.json");
+    let key = RootKey::create_passphrase_file(&path, b"correct horse battery").unwrap();
+    let file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    assert_eq!((&file["format"], &file["version"]), (&"cofre-keyvault-root-key".into(), &1.into()));
+    let number = |name: &str| u32::try_from(file[name].as_u64().unwrap()).unwrap();
+    let params =
+        argon2::Params::new(number("memoryKib"), number("passes"), number("lanes"), Some(32)).unwrap();
+    let mut memory = vec![argon2::Block::new(); params.block_count()];
+    let mut derived = [0; 32];
+    argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params)
+        .hash_password_into_with_memory(
+            b"correct horse battery",
+            &bytes(&file["salt"]),
+            &mut derived,
+            &mut memory,
+        )
+        .unwrap();
+    let root = derive(&derived, "cofre-keyvault ring");
+    let id = hex(&mac(&root, &fields(&[b"cofre-keyvault ring key id"]))[..16]);
+    assert_eq!((file["keyId"].as_str(), key.id().unwrap()), (Some(id.as_str()), id.clone()));
 }

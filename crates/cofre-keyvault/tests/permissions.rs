@@ -48,6 +48,12 @@ const KEY_OPERATIONS: &[(Operation, KeyPermission, Run)] = &[
     (Operation::Decrypt, KeyPermission::Decrypt, |v, c, s| {
         v.decrypt(c, "kv-1", "kek", None, ALG, &s.wrapped).map(drop)
     }),
+    (Operation::Sign, KeyPermission::Sign, |v, c, _| {
+        v.sign(c, "kv-1", "kek", None, "PS256", &[7; 32]).map(drop)
+    }),
+    (Operation::Verify, KeyPermission::Verify, |v, c, _| {
+        v.verify(c, "kv-1", "kek", None, "PS256", &[7; 32], b"").map(drop)
+    }),
     (Operation::Backup, KeyPermission::Backup, |v, c, _| v.backup_key(c, "kv-1", "kek").map(drop)),
     (Operation::Restore, KeyPermission::Restore, |v, c, s| v.restore_key(c, "kv-1", &s.key_blob).map(drop)),
     (Operation::Delete, KeyPermission::Delete, |v, c, _| v.delete_key(c, "kv-1", "kek").map(drop)),

@@ -341,7 +341,12 @@ fn a_record_cannot_be_changed() {
     let later = record.time + jiff::SignedDuration::from_nanos(1);
     let does_not_open = ProofState::Captured { reason: CaptureReason::DoesNotOpen, detail: String::new() };
     let changes: Vec<Forgery<'_>> = vec![
-        Box::new(|r| r.version = 2),
+        Box::new(|r| r.version = 1),
+        Box::new(|r| (r.version, r.tried) = (1, None)),
+        Box::new(|r| r.version = 3),
+        Box::new(|r| r.tried = None),
+        Box::new(|r| r.tried = Some(later)),
+        Box::new(|r| r.tried = Some(record.time - jiff::SignedDuration::from_nanos(1))),
         Box::new(|r| r.state = does_not_open.clone()),
         Box::new(|r| r.origin = Origin::Stored),
         Box::new(|r| r.point.push('8')),

@@ -12,7 +12,9 @@ use crate::{
     rsa_key::WrapAlgorithm,
 };
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Records that do not say when the secret was tried: it was then.
+const WITHOUT_TRIED: u32 = 1;
 
 /// One version of a key or secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -69,7 +71,7 @@ pub enum ProofState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProofRecord {
-    /// Version of the record's format: 1.
+    /// Version of the record's format: 2, and 1 of older ones.
     pub version: u32,
     /// The answer.
     pub state: ProofState,
@@ -93,8 +95,12 @@ pub struct ProofRecord {
     pub keyslot: Option<u32>,
     /// HMAC of the volume key's hash, in hexadecimal digits: equal for equal volume keys under one MAC key.
     pub fingerprint: Option<String>,
-    /// When it was tried.
+    /// When the question was answered.
     pub time: Timestamp,
+    /// When the secret was tried on the header: at `time`, or up to seven days before while header, secret and key were the
+    /// same. Absent in records of version 1, where it was at `time`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Timestamp>,
     /// The blob key that the MAC key is derived from.
     pub mac_key_id: String,
     /// HMAC-SHA-256 over all of the above, in hexadecimal digits.
@@ -161,14 +167,19 @@ impl ProofRecord {
             .field(&self.header_sha256);
         let fields = reference(fields, &self.secret);
         let key = self.key.as_ref().map(|key| reference(Fields::default(), key));
-        fields
+        let fields = fields
             .optional(key.as_ref().map(Fields::bytes))
             .optional(self.algorithm.map(WrapAlgorithm::as_str))
             .optional(self.key_blob_sha256.as_ref())
             .optional(self.keyslot.map(u32::to_be_bytes))
             .optional(self.fingerprint.as_ref())
-            .field(self.time.as_nanosecond().to_be_bytes())
-            .field(&self.mac_key_id)
+            .field(self.time.as_nanosecond().to_be_bytes());
+        // The version, which is in there too, says whether this field is.
+        let fields = match self.tried {
+            Some(tried) => fields.field(tried.as_nanosecond().to_be_bytes()),
+            None => fields,
+        };
+        fields.field(&self.mac_key_id)
     }
 
     /// Fills in version, key id and MAC.
@@ -183,11 +194,12 @@ impl ProofRecord {
         let expected = keys.mac.authenticate(self.canonical(place).bytes());
         let stated = unhex::<32>(self.mac.as_bytes());
         let matches = stated.is_some_and(|stated| equal(&expected, &*stated));
-        if matches && self.version == VERSION && self.mac_key_id == keys.id {
-            Ok(())
-        } else {
-            Err(not_valid())
-        }
+        let known = match self.version {
+            VERSION => self.tried.is_some_and(|tried| tried <= self.time),
+            WITHOUT_TRIED => self.tried.is_none(),
+            _ => false,
+        };
+        if matches && known && self.mac_key_id == keys.id { Ok(()) } else { Err(not_valid()) }
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
     error::Result,
     objects::{KeyVersion, Kind},
     permission::{KeyOperation, KeyPermission},
-    rsa_key::{self, WrapAlgorithm},
+    private_key::PrivateKey,
+    rsa_key::WrapAlgorithm,
 };
 
 /// What is asked of a key.
@@ -122,12 +123,16 @@ impl KeyVaults {
             let what = describe(Kind::Key, &head, &key.about);
             key.about.attributes.check_enabled(&what)?;
             check_operation(&key, operation, &what)?;
-            let value = if seals {
+            if seals {
                 key.about.attributes.check_period(&what, self.clock.now())?;
-                SecretBytes::new(rsa_key::wrap(&key.pkcs8, algorithm, using.value)?.into())
+            }
+            let private = PrivateKey::from_pkcs8(&key.pkcs8)?;
+            let value = if seals {
+                SecretBytes::new(private.wrap(algorithm, using.value)?.into())
             } else {
-                rsa_key::unwrap(&key.pkcs8, algorithm, using.value)?
+                private.unwrap(algorithm, using.value)?
             };
+            let algorithm = algorithm.as_str();
             let (name, version) = (head.name, key.about.version);
             Ok(Done::reading(KeyOperationResult { name, version, algorithm, value }))
         })

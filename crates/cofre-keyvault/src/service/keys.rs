@@ -16,8 +16,7 @@ use crate::{
 };
 
 /// What a key may be used for when nothing is said.
-const DEFAULT_OPERATIONS: [KeyOperation; 4] =
-    [KeyOperation::Encrypt, KeyOperation::Decrypt, KeyOperation::WrapKey, KeyOperation::UnwrapKey];
+const DEFAULT_OPERATIONS: &[KeyOperation] = KeyOperation::ALL;
 
 pub(super) fn event(
     caller: &Caller,
@@ -112,7 +111,7 @@ impl KeyVaults {
             };
             let mut key = KeyVersion {
                 about,
-                operations: operations(spec.operations.as_deref().unwrap_or(&DEFAULT_OPERATIONS)),
+                operations: operations(spec.operations.as_deref().unwrap_or(DEFAULT_OPERATIONS)),
                 pkcs8: material.pkcs8.clone(),
                 n: material.n.clone(),
                 e: material.e.clone(),

@@ -10,10 +10,12 @@ mod objects;
 #[cfg(test)]
 mod older_records;
 mod paging;
+mod proof_cache;
 mod prove;
 mod purge;
 mod rings;
 mod secrets;
+mod signing;
 mod vaults;
 
 use std::{

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::{Done, KeyVaults, OpenVault, keys::check_operation, objects::describe};
+use super::{Done, KeyVaults, OpenVault, keys::check_operation, objects::describe, proof_cache::Trial};
 use crate::{
     audit::{self, AuditEvent, Operation, Scope},
     blob,
@@ -17,11 +17,12 @@ use crate::{
     objects::{KeyVersion, Kind, SecretVersion},
     permission::{KeyOperation, KeyPermission, SecretPermission},
     policy::Permissions,
+    private_key::PrivateKey,
     proof::{
         self, CaptureReason, HeaderProver, LONGEST_HEADER, ObjectReference, Origin, ProofKeys, ProofMaterial,
         ProofRecord, ProofRequest, ProofState, ProverAnswer,
     },
-    rsa_key::{self, WrapAlgorithm},
+    rsa_key::WrapAlgorithm,
 };
 
 /// Longest name of a point or disk, in characters.
@@ -30,19 +31,22 @@ const LONGEST_LABEL: usize = 256;
 const STAND_IN: usize = 172;
 
 /// Secret and key, found and permitted.
-struct Material {
-    origin: Origin,
-    secret: ObjectReference,
-    key: Option<ObjectReference>,
-    key_blob_sha256: Option<String>,
+pub(super) struct Material {
+    pub(super) origin: Origin,
+    pub(super) secret: ObjectReference,
+    pub(super) key: Option<ObjectReference>,
+    pub(super) key_blob_sha256: Option<String>,
     /// As stored in the secret.
-    value: SecretBytes,
-    pkcs8: Option<SecretBytes>,
+    pub(super) value: SecretBytes,
+    pub(super) pkcs8: Option<SecretBytes>,
 }
 
 impl KeyVaults {
     /// Tries a secret on a header and returns a sealed record of the answer. That the secret does not open
     /// the header is an answer, not an error.
+    ///
+    /// A secret that opened the same header by the same key within the last seven days is not tried again:
+    /// [`ProofRecord::tried`] says when it was.
     ///
     /// Needs the permission *get* for secrets on the secret's vault and for keys on the key's vault, and
     /// both vaults enabled for disk encryption.
@@ -85,8 +89,10 @@ impl KeyVaults {
             let material = self.material(caller, &request.material)?;
             let record = self.try_and_seal(request, material, prover)?;
             let answer = if record.state == ProofState::Proven { "proven" } else { "captured" };
+            let tried = record.tried.filter(|tried| *tried < record.time);
+            let tried = tried.map_or_else(String::new, |tried| format!(", tried {tried}"));
             event.set_context(&format!(
-                "{answer}: point {}, disk {}, secret {}/{}/{}",
+                "{answer}: point {}, disk {}, secret {}/{}/{}{tried}",
                 request.point, request.disk, record.secret.vault, record.secret.name, record.secret.version
             ));
             Ok(Done::reading(record))
@@ -184,29 +190,34 @@ impl KeyVaults {
         material: Material,
         prover: &dyn HeaderProver,
     ) -> Result<ProofRecord> {
-        let answer = if request.header.len() > LONGEST_HEADER {
-            ProverAnswer::TooCostly(format!("the header is longer than {LONGEST_HEADER} bytes"))
-        } else {
-            try_secret(request, &material, prover, &self.proving)?
-        };
-        let blob_key = self.open_ring()?.ring.current_blob_key(&self.place)?;
-        let blob_key = blob_key.ok_or_else(|| {
+        let ring = self.open_ring()?.ring;
+        let blob_key = ring.current_blob_key(&self.place)?.ok_or_else(|| {
             KeyVaultError::new(ErrorKind::Damaged, "the ring has no blob key of this place")
         })?;
         let keys = ProofKeys::of(&blob_key)?;
+        let entry = self.proof_entry(&blob_key, request, &material)?;
+        let mut tried = self.clock.now();
         let captured = |reason, detail: &str| ProofState::Captured { reason, detail: audit::tidy(detail) };
         let mut opened = None;
-        let state = match answer {
-            ProverAnswer::Opens { volume_key_fingerprint_input, keyslot } => {
-                opened = Some((keyslot, keys.fingerprint(&volume_key_fingerprint_input)));
-                ProofState::Proven
+        let state = if let Some(trial) = &entry.trial {
+            tried = trial.tried;
+            opened = Some((trial.keyslot, trial.fingerprint.clone()));
+            ProofState::Proven
+        } else {
+            match try_secret(request, &material, prover, &self.proving)? {
+                ProverAnswer::Opens { volume_key_fingerprint_input, keyslot } => {
+                    let fingerprint = keys.fingerprint(&volume_key_fingerprint_input);
+                    self.keep_trial(&ring, &entry, &Trial::new(tried, keyslot, fingerprint.clone()))?;
+                    opened = Some((keyslot, fingerprint));
+                    ProofState::Proven
+                }
+                ProverAnswer::DoesNotOpen => {
+                    captured(CaptureReason::DoesNotOpen, "the secret does not open the header")
+                }
+                ProverAnswer::TooCostly(why) => captured(CaptureReason::TooCostly, &why),
+                ProverAnswer::Unsupported(why) => captured(CaptureReason::Unsupported, &why),
+                ProverAnswer::Failed(why) => captured(CaptureReason::Failed, &why),
             }
-            ProverAnswer::DoesNotOpen => {
-                captured(CaptureReason::DoesNotOpen, "the secret does not open the header")
-            }
-            ProverAnswer::TooCostly(why) => captured(CaptureReason::TooCostly, &why),
-            ProverAnswer::Unsupported(why) => captured(CaptureReason::Unsupported, &why),
-            ProverAnswer::Failed(why) => captured(CaptureReason::Failed, &why),
         };
         let (keyslot, fingerprint) = opened.unzip();
         let record = ProofRecord {
@@ -222,7 +233,9 @@ impl KeyVaults {
             key_blob_sha256: material.key_blob_sha256,
             keyslot,
             fingerprint,
-            time: self.clock.now(),
+            // not before the trial, also when the clock was set back since
+            time: self.clock.now().max(tried),
+            tried: Some(tried),
             mac_key_id: String::new(),
             mac: String::new(),
         };
@@ -242,6 +255,9 @@ fn try_secret(
     prover: &dyn HeaderProver,
     proving: &Mutex<()>,
 ) -> Result<ProverAnswer> {
+    if request.header.len() > LONGEST_HEADER {
+        return Ok(ProverAnswer::TooCostly(format!("the header is longer than {LONGEST_HEADER} bytes")));
+    }
     let mut stand_in = Zeroizing::new(vec![0; STAND_IN]);
     fill_random(&mut stand_in)?;
     let opened = open_value(material, request.algorithm)?;
@@ -263,7 +279,7 @@ fn open_value(material: &Material, algorithm: WrapAlgorithm) -> Result<Option<Se
     let decoded = text.and_then(decode_any_base64);
     let Some(pkcs8) = &material.pkcs8 else { return Ok(decoded.map(SecretBytes::new)) };
     // The private key is used in any case: a text that is no base64 takes as long as one that does not unwrap.
-    match rsa_key::unwrap(pkcs8, algorithm, decoded.as_deref().map_or(&[], Vec::as_slice)) {
+    match PrivateKey::from_pkcs8(pkcs8)?.unwrap(algorithm, decoded.as_deref().map_or(&[], Vec::as_slice)) {
         Ok(secret) => Ok(Some(secret)),
         Err(error) if error.kind() == ErrorKind::UnwrapFailed => Ok(None),
         Err(error) => Err(error),

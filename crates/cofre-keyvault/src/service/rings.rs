@@ -8,10 +8,11 @@ use super::{ATTEMPTS, Done, KeyVaults, vaults::VAULTS};
 use crate::{
     audit::{AuditEvent, Operation, Scope},
     caller::Caller,
+    envelope::{self, RING},
     error::{ErrorKind, KeyVaultError, Result},
     ring::{self, Ring},
     root_key::RootKey,
-    state::{Change, StateError},
+    state::{Change, State, StateError},
 };
 
 fn event(caller: &Caller, operation: Operation) -> AuditEvent {
@@ -48,6 +49,19 @@ impl KeyVaults {
             }
         }
         Err(KeyVaultError::new(ErrorKind::Conflict, "others kept changing the ring: try again"))
+    }
+
+    /// The [id](RootKey::id) of the root key that the ring in a storage is sealed under, as its header states it: nothing is
+    /// authenticated before the ring is opened. `None` where there is no ring yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] when there is something else in the ring's place, [`ErrorKind::State`].
+    pub fn root_key_id(state: &dyn State) -> Result<Option<String>> {
+        let record = state.read(ring::PATH).map_err(|error| KeyVaultError::state("read the ring", error))?;
+        let id = record.map(|record| {
+            envelope::key_id(RING, &record.body).ok_or_else(|| KeyVaultError::damaged(ring::PATH))
+        });
+        id.transpose()
     }
 
     /// Seals the ring under another root key, in one write: before it the old key opens, after it the new

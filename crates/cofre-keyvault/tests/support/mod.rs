@@ -203,3 +203,32 @@ pub(crate) fn header(name: &str) -> Vec<u8> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../cofre-fde/tests/fixtures/").to_owned() + name;
     std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
+
+/// Parts of a key that openssl made, in the order of its text.
+pub(crate) fn openssl_components(text: &str) -> cofre_keyvault::RsaComponents {
+    let part = |label: &str| -> Vec<u8> {
+        let rest = text.split(&format!("{label}:\n")).nth(1).unwrap();
+        let digits: String = rest
+            .lines()
+            .take_while(|line| line.starts_with(' '))
+            .flat_map(str::chars)
+            .filter(char::is_ascii_hexdigit)
+            .collect();
+        let bytes: Vec<u8> = (0..digits.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap())
+            .collect();
+        bytes.strip_prefix(&[0]).unwrap_or(&bytes).to_vec()
+    };
+    let secret = |label| cofre_keyvault::SecretBytes::new(part(label).into());
+    cofre_keyvault::RsaComponents {
+        n: part("modulus"),
+        e: vec![1, 0, 1],
+        d: secret("privateExponent"),
+        p: secret("prime1"),
+        q: secret("prime2"),
+        dp: secret("exponent1"),
+        dq: secret("exponent2"),
+        qi: secret("coefficient"),
+    }
+}

@@ -1,12 +1,9 @@
 //! The root key: seals the ring, and nothing else.
 
-use std::{
-    fmt, fs,
-    fs::{File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
-};
+mod passphrase;
+mod private_file;
+
+use std::{fmt, path::Path};
 
 use zeroize::Zeroizing;
 
@@ -14,13 +11,13 @@ use crate::{
     crypto::{KEY_BYTES, SymmetricKey},
     encoding::{Fields, hex, unhex},
     envelope::NamedKey,
-    error::{ErrorKind, KeyVaultError, Result},
+    error::Result,
 };
 
 /// The key that seals the ring. Wiped when dropped, never shown.
 ///
-/// It comes from a file, or as bytes from whatever else holds it: a passphrase, a token, a key
-/// service.
+/// It comes from a file, from a passphrase and a file that says how it is derived, or as bytes from whatever else
+/// holds it: a token, a key service.
 #[derive(Clone)]
 pub struct RootKey(SymmetricKey);
 
@@ -41,48 +38,22 @@ impl RootKey {
     /// newline.
     ///
     /// # Errors
-    /// [`ErrorKind::RootKey`] when it cannot be read, is no regular file, is open to others than its
+    /// [`ErrorKind::RootKey`](crate::ErrorKind::RootKey) when it cannot be read, is no regular file, is open to others than its
     /// owner, or holds something else.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let fault = |what: &str| {
-            KeyVaultError::new(ErrorKind::RootKey, format!("the root key file {} {what}", path.display()))
-        };
-        let mut file = File::open(path).map_err(|error| fault("cannot be opened").with_source(error))?;
-        let metadata = file.metadata().map_err(|error| fault("cannot be inspected").with_source(error))?;
-        if !metadata.is_file() {
-            return Err(fault("is no regular file"));
-        }
-        if metadata.mode() & 0o077 != 0 {
-            return Err(fault(
-                "is open to others than its owner: give it mode 0600, and rotate the root key if others may have \
-                 read it",
-            ));
-        }
-        // One byte more than a good file has, so that a longer one is noticed.
-        let mut text = Zeroizing::new([0; KEY_BYTES * 2 + 2]);
-        let mut length = 0;
-        while length < text.len() {
-            match file.read(&mut text[length..]) {
-                Ok(0) => break,
-                Ok(count) => length += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(fault("cannot be read").with_source(error)),
-            }
-        }
-        let digits = text[..length].strip_suffix(b"\n").unwrap_or(&text[..length]);
-        let bytes = unhex::<KEY_BYTES>(digits).ok_or_else(|| fault("does not hold 64 hexadecimal digits"))?;
+        // One byte more than a good file has is read too, so that a longer one is noticed.
+        let text = private_file::read(path, KEY_BYTES * 2 + 1)?;
+        let digits = text.strip_suffix(b"\n").unwrap_or(&text);
+        let bytes = unhex::<KEY_BYTES>(digits)
+            .ok_or_else(|| private_file::fault(path, "does not hold 64 hexadecimal digits"))?;
         Ok(Self::from_bytes(&bytes))
     }
 
     /// Draws a key and writes it to a new file of mode 0600, durably.
     ///
     /// # Errors
-    /// [`ErrorKind::RootKey`] when the file is there already or cannot be written.
+    /// [`ErrorKind::RootKey`](crate::ErrorKind::RootKey) when the file is there already or cannot be written.
     pub fn create_file(path: &Path) -> Result<Self> {
-        let fault = |what: &str, error: io::Error| {
-            KeyVaultError::new(ErrorKind::RootKey, format!("the root key file {} {what}", path.display()))
-                .with_source(error)
-        };
         let key = SymmetricKey::random()?;
         let mut text = Zeroizing::new(String::with_capacity(KEY_BYTES * 2 + 1));
         for byte in key.expose() {
@@ -91,22 +62,17 @@ impl RootKey {
             }
         }
         text.push('\n');
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| fault("cannot be created", error))?;
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let written = file
-            .write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| File::open(directory.unwrap_or(Path::new(".")))?.sync_all());
-        if let Err(error) = written {
-            let _ = fs::remove_file(path);
-            return Err(fault("cannot be written", error));
-        }
+        private_file::create(path, text.as_bytes())?;
         Ok(Self(key))
+    }
+
+    /// What tells keys apart, 32 hexadecimal digits: the header of the ring names the key that seals it by them. Nobody
+    /// can turn them back into the key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cryptography`](crate::ErrorKind::Cryptography).
+    pub fn id(&self) -> Result<String> {
+        Ok(self.ring_key()?.id)
     }
 
     /// The key that seals the ring, named by what cannot be turned back into it.
@@ -119,9 +85,13 @@ impl RootKey {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{
+        fs,
+        os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    };
 
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn a_file_is_made_once_and_read_back() {
