@@ -186,6 +186,9 @@ fn protection_that_comes_later_holds_what_is_deleted_already() {
     );
 }
 
+/// Names of a page, and where the next one begins.
+type Names = (Vec<String>, Option<String>);
+
 #[test]
 fn lists_leave_out_the_others_and_still_come_in_pages() {
     let home = Home::new().with_vault("kv-1");
@@ -196,7 +199,7 @@ fn lists_leave_out_the_others_and_still_come_in_pages() {
     for i in [0, 1, 3, 4, 5, 8] {
         vaults.delete_secret(admin, "kv-1", &format!("S-{i}")).unwrap();
     }
-    let all = |list: &dyn Fn(PageRequest<'_>) -> (Vec<String>, Option<String>)| {
+    let all = |list: &dyn Fn(PageRequest<'_>) -> Names| {
         let (mut names, mut after) = (Vec::new(), None::<String>);
         loop {
             let (page, next) = list(PageRequest { after: after.as_deref(), limit: 2 });
