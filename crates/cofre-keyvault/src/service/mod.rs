@@ -7,6 +7,8 @@ mod deleted;
 mod deleted_vaults;
 mod keys;
 mod objects;
+#[cfg(test)]
+mod older_records;
 mod paging;
 mod proof_cache;
 mod prove;
