@@ -9,7 +9,7 @@ use std::{
 };
 
 use cofre_arm::{ApiError, Problem};
-use cofre_keyvault::{BACKUP_MANAGEMENT_SERVICE_APPLICATION_ID, KeyVaults, RootKey, SystemClock};
+use cofre_keyvault::{BACKUP_MANAGEMENT_SERVICE_APPLICATION_ID, KeyVaults, SystemClock};
 use cofre_recovery::{
     key_vault_error,
     trust::{Kit, RecoveryKey, ServiceKey, kit::Place, write_private},
@@ -18,7 +18,7 @@ use cofre_repo::clock::Clock as _;
 use cofre_store::Store;
 use zeroize::Zeroizing;
 
-use super::{Config, DEFAULT_STORAGE_ACCOUNT, KeyState, Layout, Principal};
+use super::{Config, DEFAULT_STORAGE_ACCOUNT, KeyState, Layout, NewRootKey, Principal};
 use crate::report::Result;
 
 /// What a home is to be like.
@@ -32,6 +32,8 @@ pub(crate) struct InitRequest {
     pub(crate) image_folders: Vec<PathBuf>,
     /// Where the recovery kit goes; into the home where nothing is said.
     pub(crate) kit: Option<PathBuf>,
+    /// What seals the key vaults.
+    pub(crate) root_key: NewRootKey,
 }
 
 /// The home that was made.
@@ -107,7 +109,7 @@ pub(crate) fn init(request: &InitRequest) -> Result<InitReport> {
     let backup = principal("Backup Management Service", Some(BACKUP_MANAGEMENT_SERVICE_APPLICATION_ID))?;
     let config = Config::new(place, operator, backup, image_folders);
 
-    let root = RootKey::create_file(&layout.root_key()).map_err(key_vault_error)?;
+    let root = request.root_key.create(&layout.root_key(request.root_key.kind()))?;
     ServiceKey::create_file(&layout.service_key())?;
     let recovery_key = RecoveryKey::generate()?;
     write_private(&layout.recovery_key(), recovery_key.public()?.to_pem().as_bytes())?;

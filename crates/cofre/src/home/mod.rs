@@ -6,7 +6,11 @@ mod config;
 mod disk_key;
 mod init;
 mod key_state;
+mod keys_lock;
+mod passphrase;
 mod prover;
+mod root_key;
+mod rotation;
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +19,7 @@ use std::{
 
 use cofre_arm::{ApiError, Problem};
 use cofre_compute::ImageDriver;
-use cofre_keyvault::{Caller, KeyVaults, RootKey, SystemClock};
+use cofre_keyvault::{Caller, KeyVaults, SystemClock};
 use cofre_recovery::{
     LocalKeyVaults, Parts, Recovery, key_vault_error,
     reconcile::OrphanedJob,
@@ -29,8 +33,9 @@ pub(crate) use self::{
     config::{Config, Principal},
     disk_key::WrappedDiskKey,
     init::{InitRequest, image_folder, init},
+    root_key::{NewRootKey, RootKeyKind},
 };
-use self::{key_state::KeyState, prover::Prover};
+use self::{key_state::KeyState, keys_lock::KeysLock, prover::Prover};
 use crate::report::Result;
 
 /// Name of the resource group that is used when none is given.
@@ -65,8 +70,16 @@ impl Layout {
         self.root.join("keys")
     }
 
-    fn root_key(&self) -> PathBuf {
-        self.keys().join("keyvault-root.key")
+    fn root_key(&self, kind: RootKeyKind) -> PathBuf {
+        self.keys().join(match kind {
+            RootKeyKind::File => "keyvault-root.key",
+            RootKeyKind::Passphrase => "keyvault-root.passphrase.json",
+        })
+    }
+
+    /// Shared by whoever has the home open.
+    fn keys_lock(&self) -> PathBuf {
+        self.keys().join("lock")
     }
 
     fn service_key(&self) -> PathBuf {
@@ -117,6 +130,8 @@ pub(crate) struct Home {
     pub(crate) key_vaults: Arc<KeyVaults>,
     pub(crate) recovery: Recovery,
     prover: Arc<Prover>,
+    root_key: RootKeyKind,
+    keys_lock: KeysLock,
 }
 
 impl Home {
@@ -125,8 +140,9 @@ impl Home {
         let layout = Layout::new(folder);
         let config = Config::read(&layout)?;
         let store = Arc::new(Store::open(&layout.database())?);
-        let root = RootKey::from_file(&layout.root_key()).map_err(key_vault_error)?;
         let state = Arc::new(KeyState::new(store.clone()));
+        let keys_lock = KeysLock::share(&layout.keys_lock())?;
+        let (root, root_key) = root_key::open(&layout, &*state, &keys_lock, cancel)?;
         let key_vaults = KeyVaults::open(state, &root, Arc::new(SystemClock), &config.key_vault_place());
         let key_vaults = Arc::new(key_vaults.map_err(key_vault_error)?);
         let prover = Arc::new(Prover::new(cancel.clone()));
@@ -145,7 +161,8 @@ impl Home {
             software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
         });
         let closed = recovery.close_orphaned_jobs()?;
-        Ok((Self { layout, config, store, key_vaults, recovery, prover }, closed))
+        let home = Self { layout, config, store, key_vaults, recovery, prover, root_key, keys_lock };
+        Ok((home, closed))
     }
 
     /// Whoever uses the home: may do everything that access policies let him.

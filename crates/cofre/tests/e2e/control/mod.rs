@@ -3,6 +3,7 @@
 mod faults;
 mod keyvault;
 mod refusals;
+mod root_key;
 mod story;
 mod way_out;
 
