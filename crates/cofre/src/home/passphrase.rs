@@ -67,9 +67,10 @@ impl Which {
     }
 }
 
-/// Every passphrase that a file is set up for. While one takes the place of another, both may be.
-pub(super) fn all_from_files() -> Result<Vec<Passphrase>> {
-    [Which::Current, Which::New].into_iter().flat_map(Which::files).map(|path| read_file(&path)).collect()
+/// Every passphrase that a file is set up for, or why it cannot be read. While one takes the place of another, both may
+/// be.
+pub(super) fn all_from_files() -> impl Iterator<Item = Result<Passphrase>> {
+    [Which::Current, Which::New].into_iter().flat_map(Which::files).map(|path| read_file(&path))
 }
 
 fn read_file(path: &Path) -> Result<Passphrase> {

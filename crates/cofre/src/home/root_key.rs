@@ -142,27 +142,32 @@ impl Source {
         }
         // What is wrong with the file itself is said before anybody is asked for a passphrase.
         RootKey::id_of_passphrase_file(&path).map_err(key_vault_error)?;
-        let mut passphrases = passphrase::all_from_files()?;
-        if passphrases.is_empty() {
-            passphrases.push(passphrase::ask(Which::Current, cancel)?);
-        }
-        let mut wrong = None;
-        for passphrase in passphrases {
-            match RootKey::from_passphrase_file(&path, &passphrase) {
+        let try_one =
+            |passphrase: Result<Passphrase>| match RootKey::from_passphrase_file(&path, &passphrase?) {
+                Err(error) if error.kind() == ErrorKind::RootKey => Err(wrong_passphrase(&error)),
+                other => other.map_err(|error| key_vault_error(error).into()),
+            };
+        // The first refusal is told: it is that of the passphrase meant for this.
+        let mut refusal = None;
+        for passphrase in passphrase::all_from_files() {
+            match try_one(passphrase) {
                 Ok(key) => return Ok(key),
-                Err(error) if error.kind() == ErrorKind::RootKey => wrong = Some(error),
-                Err(error) => return Err(key_vault_error(error).into()),
+                Err(report) => refusal = refusal.or(Some(report)),
             }
         }
-        Err(Report {
-            code: "RootPassphraseWrong",
-            exit: Exit::WrongSecret,
-            message: wrong.map_or_else(|| "wrong passphrase".to_owned(), |error| error.to_string()),
-            causes: Vec::new(),
-            recommendations: vec![
-                "Try again with the passphrase of this home. After a rotation it is the new one.".to_owned(),
-            ],
-        })
+        refusal.map_or_else(|| try_one(passphrase::ask(Which::Current, cancel)), Err)
+    }
+}
+
+fn wrong_passphrase(error: &KeyVaultError) -> Report {
+    Report {
+        code: "RootPassphraseWrong",
+        exit: Exit::WrongSecret,
+        message: error.to_string(),
+        causes: Vec::new(),
+        recommendations: vec![
+            "Try again with the passphrase of this home. After a rotation it is the new one.".to_owned(),
+        ],
     }
 }
 
@@ -222,9 +227,9 @@ pub(super) fn open(
     let mut found = find(layout, state)?;
     // Where others have the home open too, they use the same key, and whoever comes later cleans up.
     if found.unsettled && lock.take()? {
-        let settled = find(layout, state).and_then(|found| settle(layout, found));
+        // What cannot be cleaned up now keeps nobody from working: a rotation says what is in the way.
+        let _ = find(layout, state).and_then(|found| settle(layout, found));
         lock.share_again()?;
-        settled?;
         found = find(layout, state)?;
     }
     Ok((found.source.open(layout, cancel)?, found.source.kind))

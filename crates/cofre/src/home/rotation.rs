@@ -96,3 +96,76 @@ impl Home {
         Ok(RotatedRootKey { kind: new.kind(), path, id: key.id().map_err(key_vault_error)? })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::{InitRequest, init, keys_lock::KeysLock};
+
+    fn home(root: &std::path::Path) -> Home {
+        Home::open(root, &Cancel::new()).unwrap().0
+    }
+
+    /// A new home in a folder.
+    fn made(folder: &std::path::Path) -> PathBuf {
+        let root = folder.join("home");
+        let request = InitRequest {
+            folder: root.clone(),
+            location: "local".to_owned(),
+            image_folders: Vec::new(),
+            kit: None,
+            root_key: NewRootKey::File,
+        };
+        init(&request).unwrap();
+        root
+    }
+
+    #[test]
+    fn a_key_that_still_waits_for_its_name_is_not_lost_to_the_next_rotation() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = made(folder.path());
+        let layout = Layout::new(&root);
+        let named = layout.root_key(RootKeyKind::File);
+        let pending = Source { kind: RootKeyKind::File, pending: true }.path(&layout);
+        fs::rename(&named, &pending).unwrap();
+        let other = KeysLock::share(&layout.keys_lock()).unwrap();
+        let opened = home(&root);
+        assert!(pending.exists() && !named.exists(), "somebody else has the home open");
+        assert!(opened.rotate_root_key(None, &Cancel::new()).is_err());
+        drop(home(&root));
+        drop(other);
+
+        let rotated = opened.rotate_root_key(None, &Cancel::new()).unwrap();
+        assert_eq!(rotated.path, named);
+        assert!(named.exists() && !pending.exists());
+        // The same process goes on with the new key, and may do it again.
+        opened.key_vaults.rotate_blob_key(&opened.operator()).unwrap();
+        let again = opened.rotate_root_key(None, &Cancel::new()).unwrap();
+        assert_ne!(again.id, rotated.id);
+        drop(opened);
+        home(&root).key_vaults.rotate_blob_key(&home(&root).operator()).unwrap();
+    }
+
+    #[test]
+    fn an_obstacle_is_told_before_anything_is_begun_and_keeps_no_home_shut() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = made(folder.path());
+        let layout = Layout::new(&root);
+        let named = layout.root_key(RootKeyKind::File);
+        let before = fs::read(&named).unwrap();
+        let obstacle = layout.root_key(RootKeyKind::Passphrase);
+        fs::create_dir(&obstacle).unwrap();
+        let opened = home(&root);
+        let error = opened.rotate_root_key(None, &Cancel::new()).unwrap_err();
+        assert!(error.message.contains("cannot remove"), "{error:?}");
+        assert_eq!(fs::read(&named).unwrap(), before);
+        fs::remove_dir(&obstacle).unwrap();
+
+        let aside = root.join("aside");
+        fs::rename(&named, &aside).unwrap();
+        assert!(opened.rotate_root_key(None, &Cancel::new()).is_err(), "no key there opens the ring");
+        fs::rename(&aside, &named).unwrap();
+        opened.rotate_root_key(None, &Cancel::new()).unwrap();
+        assert_ne!(fs::read(&named).unwrap(), before);
+    }
+}

@@ -2,6 +2,7 @@
 
 mod faults;
 mod keyvault;
+mod proofs;
 mod refusals;
 mod root_key;
 mod story;
