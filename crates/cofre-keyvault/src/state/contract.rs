@@ -168,21 +168,6 @@ fn one_of_many_writers_wins(state: &dyn State) {
     assert_eq!(get(state, "e/counter").body, (THREADS * ROUNDS).to_be_bytes());
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::MemoryState;
-
-    #[test]
-    fn memory() {
-        let state = MemoryState::new();
-        state_contract(&state);
-        assert!(state.events().iter().all(|made| *made == event()));
-        // 1 + 1: bytes, 1: alone, 3: revisions, 2: batches, 100: counter
-        assert_eq!(state.events().len(), 2 + 1 + 2 + 2 + 100);
-    }
-}
-
 fn decisions_rest_on_a_version(state: &dyn State) {
     let version = || state.version().expect("the storage has a version");
     let before = version();
@@ -195,4 +180,19 @@ fn decisions_rest_on_a_version(state: &dyn State) {
     let stale = state.append(&[event()], Some(before));
     assert!(matches!(stale, Err(StateError::Stale)), "{stale:?}");
     state.append(&[event()], Some(after)).expect("decided anew");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::MemoryState;
+
+    #[test]
+    fn memory() {
+        let state = MemoryState::new();
+        state_contract(&state);
+        assert!(state.events().iter().all(|made| *made == event()));
+        // bytes, alone, revisions, batches, counter, version
+        assert_eq!(state.events().len(), 2 + 1 + 2 + 2 + 100 + 5);
+    }
 }
