@@ -14,7 +14,7 @@ use crate::{
     captured::{self, CapturedKeys, CapturedSet},
     checks::NamedKeys,
     header::{Found, HeaderRecord},
-    key_source::{ProofAnswer, ProofQuestion, ProofState},
+    key_source::{KeyVaultName, ProofAnswer, ProofQuestion, ProofState},
     outputs::keys_back::{DEFAULT_ALGORITHM, TAG_ALGORITHM},
     points::OpenPoint,
     service::Recovery,
@@ -48,7 +48,8 @@ pub(crate) fn capture(
     let mut keys: Vec<CapturedKey> = Vec::new();
     for keys_of in &named {
         let source = recovery.keys();
-        let secret = source.secret(&keys_of.secret.vault, &keys_of.secret.name, &keys_of.secret_version)?;
+        let secret =
+            source.secret((&keys_of.secret).into(), &keys_of.secret.name, &keys_of.secret_version)?;
         let key = match keys.iter().find(|k| k.is(keys_of)) {
             Some(known) => known.clone(),
             None => {
@@ -79,8 +80,7 @@ pub(crate) fn capture(
 /// A key whose blob is at hand.
 #[derive(Clone)]
 struct CapturedKey {
-    vault: String,
-    name: String,
+    url: ObjectUrl,
     file: String,
     sha256: String,
     versions: Vec<String>,
@@ -88,7 +88,8 @@ struct CapturedKey {
 
 impl CapturedKey {
     fn is(&self, named: &NamedKeys) -> bool {
-        self.vault.eq_ignore_ascii_case(&named.key.vault) && self.name.eq_ignore_ascii_case(&named.key.name)
+        KeyVaultName::from(&self.url) == KeyVaultName::from(&named.key)
+            && self.url.name.eq_ignore_ascii_case(&named.key.name)
     }
 }
 
@@ -99,16 +100,19 @@ fn capture_key(
     named: &NamedKeys,
     earlier: Option<&OpenPoint>,
 ) -> Result<(CapturedKey, Zeroizing<Vec<u8>>)> {
-    let (vault, name) = (&named.key.vault, &named.key.name);
+    let (vault, name) = (KeyVaultName::from(&named.key), &named.key.name);
     // before the blob: one that is made in between is in the blob, and makes the next point take a fresh one
     let versions = recovery.keys().versions_of_key(vault, name)?;
     let fresh = recovery.keys().backup_key(vault, name)?;
     let sealed_by = |blob: &[u8]| read_blob_header(blob).map(|h| h.key_id);
     let same = earlier.and_then(|point| {
         let sets = point.keys.iter().flat_map(|k| &k.sets);
-        let set = sets
-            .filter(|s| s.key_vault_id == named.key_vault && s.key_versions == versions)
-            .find(|s| s.key_url.parse().is_ok_and(|u: ObjectUrl| u.name.eq_ignore_ascii_case(name)))?;
+        let set =
+            sets.filter(|s| s.key_vault_id == named.key_vault && s.key_versions == versions).find(|s| {
+                s.key_url.parse().is_ok_and(|u: ObjectUrl| {
+                    KeyVaultName::from(&u) == vault && u.name.eq_ignore_ascii_case(name)
+                })
+            })?;
         let blob = point.blobs.get(&set.key_backup)?;
         let whole = sha256_hex(blob) == set.key_backup_sha256;
         let same_seal = sealed_by(blob).is_some() && sealed_by(blob) == sealed_by(&fresh);
@@ -116,13 +120,8 @@ fn capture_key(
     });
     let blob = same.unwrap_or(fresh);
     let sha256 = sha256_hex(&blob);
-    let key = CapturedKey {
-        vault: vault.clone(),
-        name: name.clone(),
-        file: format!("kek-{}.blob", &sha256[..16]),
-        sha256,
-        versions,
-    };
+    let key =
+        CapturedKey { url: named.key.clone(), file: format!("kek-{}.blob", &sha256[..16]), sha256, versions };
     Ok((key, blob))
 }
 
@@ -172,7 +171,7 @@ impl Capture {
                 continue;
             };
             let question = ProofQuestion {
-                vault: &named.secret.vault,
+                vault: (&named.secret).into(),
                 point,
                 disk: disk.name,
                 header: bytes,
@@ -181,7 +180,7 @@ impl Capture {
                 secret: (&named.secret.name, &named.secret_version),
                 algorithm: set.secret_tags.get(TAG_ALGORITHM).map_or(DEFAULT_ALGORITHM, String::as_str),
                 secret_value: &set.secret_data,
-                key: (&named.key.vault, &named.key.name, &named.key_version),
+                key: ((&named.key).into(), &named.key.name, &named.key_version),
                 key_backup: blob,
             };
             last = match recovery.keys().prove(&question) {

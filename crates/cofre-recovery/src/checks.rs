@@ -8,7 +8,7 @@ use cofre_compute::{
 };
 
 use crate::{
-    key_source::{NEEDED, ObjectState},
+    key_source::{KeyVaultInfo, KeyVaultName, NEEDED, ObjectState},
     service::Recovery,
 };
 
@@ -67,29 +67,31 @@ pub(crate) fn check_model(recovery: &Recovery, machine: &VirtualMachine) -> Resu
 pub(crate) fn check_keys(recovery: &Recovery, machine: &VirtualMachine) -> Result<Vec<NamedKeys>> {
     let named =
         machine.key_sets().into_iter().map(|set| name_keys(machine, set)).collect::<Result<Vec<_>>>()?;
-    let mut vaults: Vec<(&str, &ResourceId)> = Vec::new();
+    let mut vaults: Vec<(KeyVaultName<'_>, &ResourceId)> = Vec::new();
     for keys in &named {
         for (url, id) in [(&keys.secret, &keys.secret_vault), (&keys.key, &keys.key_vault)] {
-            if !vaults.iter().any(|(name, _)| name.eq_ignore_ascii_case(&url.vault)) {
-                vaults.push((&url.vault, id));
+            let vault = KeyVaultName::from(url);
+            if !vaults.iter().any(|(known, _)| *known == vault) {
+                vaults.push((vault, id));
             }
         }
     }
     for (vault, id) in &vaults {
-        match recovery.keys().vault(vault)? {
-            Some(found) if found.id == **id => {}
-            Some(found) => {
-                let message = format!(
-                    "{} names the key vault {id}, but the key vault called {vault} is {}",
-                    machine.name(),
-                    found.id
-                );
-                return Err(ApiError::new(Problem::KeyVaultUnreachable, message).about(id));
-            }
+        match recovery.keys().vault(*vault)? {
             None => {
                 let message = format!("{} names the key vault {vault}, which does not exist", machine.name());
                 return Err(ApiError::new(Problem::KeyVaultUnreachable, message).about(id));
             }
+            // where nobody says the id, what the machine says is believed
+            Some(KeyVaultInfo { id: Some(found), .. }) if found != **id => {
+                let message = format!(
+                    "{} names the key vault {id}, but the key vault called {vault} is {}",
+                    machine.name(),
+                    found
+                );
+                return Err(ApiError::new(Problem::KeyVaultUnreachable, message).about(id));
+            }
+            Some(_) => {}
         }
     }
     check_permissions(recovery, &vaults)?;
@@ -100,10 +102,10 @@ pub(crate) fn check_keys(recovery: &Recovery, machine: &VirtualMachine) -> Resul
     Ok(named)
 }
 
-fn check_permissions(recovery: &Recovery, vaults: &[(&str, &ResourceId)]) -> Result<()> {
+fn check_permissions(recovery: &Recovery, vaults: &[(KeyVaultName<'_>, &ResourceId)]) -> Result<()> {
     let mut refused: Option<ApiError> = None;
     for (vault, id) in vaults {
-        let missing = recovery.keys().missing_permissions(vault)?;
+        let missing = recovery.keys().missing_permissions(*vault)?;
         if missing.is_empty() {
             continue;
         }
@@ -122,8 +124,8 @@ fn check_permissions(recovery: &Recovery, vaults: &[(&str, &ResourceId)]) -> Res
 
 fn check_version(recovery: &Recovery, url: &ObjectUrl, version: &str) -> Result<()> {
     let state = match url.kind {
-        ObjectKind::Secret => recovery.keys().secret_state(&url.vault, &url.name, version)?,
-        ObjectKind::Key => recovery.keys().key_state(&url.vault, &url.name, version)?,
+        ObjectKind::Secret => recovery.keys().secret_state(url.into(), &url.name, version)?,
+        ObjectKind::Key => recovery.keys().key_state(url.into(), &url.name, version)?,
     };
     let what = match state {
         ObjectState::Usable => return Ok(()),

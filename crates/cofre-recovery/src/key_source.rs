@@ -1,9 +1,10 @@
 //! What backup and restore need of key vaults: read-only rights for backup, the operator's for putting
-//! keys back. Key vaults are told apart by name; whether they are ours or elsewhere is the body's affair.
+//! keys back. Key vaults are told apart by the name and suffix in their host; whether they are ours or
+//! elsewhere is the body's affair.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use cofre_arm::{ResourceId, Result};
+use cofre_arm::{ObjectUrl, ResourceId, Result};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -12,13 +13,42 @@ use crate::captured::WrappedSecret;
 /// The permissions on keys and secrets that a backup needs at least, as `keys/…` and `secrets/…`.
 pub const NEEDED: &[&str] = &["keys/get", "keys/list", "keys/backup", "secrets/get", "secrets/list"];
 
+/// Which key vault: `https://NAME.SUFFIX`. Case does not count.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyVaultName<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The rest of the host, without a port.
+    pub suffix: &'a str,
+}
+
+impl PartialEq for KeyVaultName<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name.eq_ignore_ascii_case(other.name) && self.suffix.eq_ignore_ascii_case(other.suffix)
+    }
+}
+
+impl Eq for KeyVaultName<'_> {}
+
+impl fmt::Display for KeyVaultName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl<'a> From<&'a ObjectUrl> for KeyVaultName<'a> {
+    fn from(url: &'a ObjectUrl) -> Self {
+        Self { name: &url.vault, suffix: &url.suffix }
+    }
+}
+
 /// A key vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyVaultInfo {
-    /// Its resource id.
-    pub id: ResourceId,
-    /// Whether the platform may hand its secrets to booting machines.
-    pub enabled_for_disk_encryption: bool,
+    /// Its resource id; none where nobody says it to whoever asks.
+    pub id: Option<ResourceId>,
+    /// Whether the platform may hand its secrets to booting machines, where that is known.
+    pub enabled_for_disk_encryption: Option<bool>,
 }
 
 /// Whether a version of a key or secret can be used.
@@ -46,7 +76,7 @@ pub struct StoredSecret {
 /// A question for a proof: does this secret, unwrapped by the key in this blob, open this header?
 pub struct ProofQuestion<'a> {
     /// The key vault that is asked: that of the secret.
-    pub vault: &'a str,
+    pub vault: KeyVaultName<'a>,
     /// The recovery point, 32 hex digits.
     pub point: &'a str,
     /// Name of the disk.
@@ -64,7 +94,7 @@ pub struct ProofQuestion<'a> {
     /// The captured secret.
     pub secret_value: &'a WrappedSecret,
     /// Key vault, name and version of the wrapping key.
-    pub key: (&'a str, &'a str, &'a str),
+    pub key: (KeyVaultName<'a>, &'a str, &'a str),
     /// The captured key.
     pub key_backup: &'a [u8],
 }
@@ -122,43 +152,43 @@ pub trait KeySource: Send + Sync {
     ///
     /// # Errors
     /// When it cannot be asked. A vault that is not there is `None`.
-    fn vault(&self, name: &str) -> Result<Option<KeyVaultInfo>>;
+    fn vault(&self, vault: KeyVaultName<'_>) -> Result<Option<KeyVaultInfo>>;
 
     /// Which of [`NEEDED`] the principal lacks.
     ///
     /// # Errors
     /// When the vault cannot be asked.
-    fn missing_permissions(&self, vault: &str) -> Result<Vec<String>>;
+    fn missing_permissions(&self, vault: KeyVaultName<'_>) -> Result<Vec<String>>;
 
     /// How a version of a secret stands.
     ///
     /// # Errors
     /// `KeyVaultPermissions`, or when the vault cannot be asked.
-    fn secret_state(&self, vault: &str, name: &str, version: &str) -> Result<ObjectState>;
+    fn secret_state(&self, vault: KeyVaultName<'_>, name: &str, version: &str) -> Result<ObjectState>;
 
     /// How a version of a key stands.
     ///
     /// # Errors
     /// `KeyVaultPermissions`, or when the vault cannot be asked.
-    fn key_state(&self, vault: &str, name: &str, version: &str) -> Result<ObjectState>;
+    fn key_state(&self, vault: KeyVaultName<'_>, name: &str, version: &str) -> Result<ObjectState>;
 
     /// A version of a secret, as it is stored.
     ///
     /// # Errors
     /// `KeyVersionNotFound`, `KeyVaultPermissions`, or when the vault cannot be asked.
-    fn secret(&self, vault: &str, name: &str, version: &str) -> Result<StoredSecret>;
+    fn secret(&self, vault: KeyVaultName<'_>, name: &str, version: &str) -> Result<StoredSecret>;
 
     /// The versions of a key, in a fixed order.
     ///
     /// # Errors
     /// `KeyVersionNotFound`, `KeyVaultPermissions`, or when the vault cannot be asked.
-    fn versions_of_key(&self, vault: &str, name: &str) -> Result<Vec<String>>;
+    fn versions_of_key(&self, vault: KeyVaultName<'_>, name: &str) -> Result<Vec<String>>;
 
     /// The backup blob of a key: all of its versions, sealed.
     ///
     /// # Errors
     /// `KeyVersionNotFound`, `KeyVaultPermissions`, or when the vault cannot be asked.
-    fn backup_key(&self, vault: &str, name: &str) -> Result<Zeroizing<Vec<u8>>>;
+    fn backup_key(&self, vault: KeyVaultName<'_>, name: &str) -> Result<Zeroizing<Vec<u8>>>;
 
     /// Has captured keys tried on a header, inside the key vault.
     ///
@@ -182,23 +212,23 @@ pub trait KeyTarget: Send + Sync {
     ///
     /// # Errors
     /// When it cannot be asked.
-    fn vault(&self, name: &str) -> Result<Option<KeyVaultInfo>>;
+    fn vault(&self, vault: KeyVaultName<'_>) -> Result<Option<KeyVaultInfo>>;
 
     /// The versions of a key that is there.
     ///
     /// # Errors
     /// `Forbidden`, or when the vault cannot be asked.
-    fn key_versions(&self, vault: &str, name: &str) -> Result<Option<Vec<String>>>;
+    fn key_versions(&self, vault: KeyVaultName<'_>, name: &str) -> Result<Option<Vec<String>>>;
 
     /// Restores a key from its backup blob.
     ///
     /// # Errors
     /// `KeyVaultNameConflict`, `KeyVaultBlobNotUsable`, `Forbidden`.
-    fn restore_key(&self, vault: &str, blob: &[u8]) -> Result<RestoredKey>;
+    fn restore_key(&self, vault: KeyVaultName<'_>, blob: &[u8]) -> Result<RestoredKey>;
 
     /// Sets a secret; returns the version it got.
     ///
     /// # Errors
     /// `Forbidden`, `InvalidParameter`.
-    fn set_secret(&self, vault: &str, name: &str, secret: &StoredSecret) -> Result<String>;
+    fn set_secret(&self, vault: KeyVaultName<'_>, name: &str, secret: &StoredSecret) -> Result<String>;
 }

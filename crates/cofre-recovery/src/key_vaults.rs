@@ -16,8 +16,8 @@ use zeroize::Zeroizing;
 use crate::{
     captured::WrappedSecret,
     key_source::{
-        KeySource, KeyTarget, KeyVaultInfo, ObjectState, ProofAnswer, ProofQuestion, ProofState, RestoredKey,
-        StoredSecret,
+        KeySource, KeyTarget, KeyVaultInfo, KeyVaultName, ObjectState, ProofAnswer, ProofQuestion,
+        ProofState, RestoredKey, StoredSecret,
     },
 };
 
@@ -92,8 +92,8 @@ impl LocalKeyVaults {
     fn info(&self, name: &str) -> Result<Option<KeyVaultInfo>> {
         match self.vaults.vault(name) {
             Ok(vault) => Ok(Some(KeyVaultInfo {
-                id: vault.id.parse()?,
-                enabled_for_disk_encryption: vault.enabled_for_disk_encryption,
+                id: Some(vault.id.parse()?),
+                enabled_for_disk_encryption: Some(vault.enabled_for_disk_encryption),
             })),
             Err(e) if e.kind() == ErrorKind::VaultNotFound => Ok(None),
             Err(e) => Err(key_vault_error(e)),
@@ -129,7 +129,7 @@ impl LocalKeyVaults {
         match error.kind() {
             ErrorKind::Forbidden => {
                 let message = format!("the backup service may not read the key vault {vault}");
-                let id = self.info(vault).ok().flatten().map(|i| i.id);
+                let id = self.info(vault).ok().flatten().and_then(|i| i.id);
                 let refused = ApiError::new(Problem::KeyVaultPermissions, message).because(error);
                 match id {
                     Some(id) => refused.about(id),
@@ -163,35 +163,35 @@ impl LocalKeyVaults {
 }
 
 impl KeySource for LocalKeyVaults {
-    fn vault(&self, name: &str) -> Result<Option<KeyVaultInfo>> {
-        self.info(name)
+    fn vault(&self, vault: KeyVaultName<'_>) -> Result<Option<KeyVaultInfo>> {
+        self.info(vault.name)
     }
 
-    fn missing_permissions(&self, vault: &str) -> Result<Vec<String>> {
+    fn missing_permissions(&self, vault: KeyVaultName<'_>) -> Result<Vec<String>> {
         let principal = Principal::from(&self.caller);
         let missing = self
             .vaults
-            .missing_permissions(vault, &principal, &needed())
-            .map_err(|e| self.refused(vault, e))?;
+            .missing_permissions(vault.name, &principal, &needed())
+            .map_err(|e| self.refused(vault.name, e))?;
         let keys = missing.keys.iter().map(|p| format!("keys/{p}"));
         Ok(keys.chain(missing.secrets.iter().map(|p| format!("secrets/{p}"))).collect())
     }
 
-    fn secret_state(&self, vault: &str, name: &str, version: &str) -> Result<ObjectState> {
-        let found = self.vaults.secret(&self.caller, vault, name, Some(version));
-        self.state_of(vault, found, |s| s.properties.attributes.enabled)
+    fn secret_state(&self, vault: KeyVaultName<'_>, name: &str, version: &str) -> Result<ObjectState> {
+        let found = self.vaults.secret(&self.caller, vault.name, name, Some(version));
+        self.state_of(vault.name, found, |s| s.properties.attributes.enabled)
     }
 
-    fn key_state(&self, vault: &str, name: &str, version: &str) -> Result<ObjectState> {
-        let found = self.vaults.key(&self.caller, vault, name, Some(version));
-        self.state_of(vault, found, |k| k.attributes.enabled)
+    fn key_state(&self, vault: KeyVaultName<'_>, name: &str, version: &str) -> Result<ObjectState> {
+        let found = self.vaults.key(&self.caller, vault.name, name, Some(version));
+        self.state_of(vault.name, found, |k| k.attributes.enabled)
     }
 
-    fn secret(&self, vault: &str, name: &str, version: &str) -> Result<StoredSecret> {
+    fn secret(&self, vault: KeyVaultName<'_>, name: &str, version: &str) -> Result<StoredSecret> {
         let bundle = self
             .vaults
-            .secret(&self.caller, vault, name, Some(version))
-            .map_err(|e| self.refused(vault, e))?;
+            .secret(&self.caller, vault.name, name, Some(version))
+            .map_err(|e| self.refused(vault.name, e))?;
         Ok(StoredSecret {
             value: WrappedSecret::new(Zeroizing::new(bundle.value.expose().to_owned())),
             content_type: bundle.properties.content_type,
@@ -199,8 +199,8 @@ impl KeySource for LocalKeyVaults {
         })
     }
 
-    fn versions_of_key(&self, vault: &str, name: &str) -> Result<Vec<String>> {
-        let versions = self.list_versions(vault, name).map_err(|e| self.refused(vault, e))?;
+    fn versions_of_key(&self, vault: KeyVaultName<'_>, name: &str) -> Result<Vec<String>> {
+        let versions = self.list_versions(vault.name, name).map_err(|e| self.refused(vault.name, e))?;
         let mut versions = versions.ok_or_else(|| {
             ApiError::new(Problem::KeyVersionNotFound, format!("the key vault {vault} holds no key {name}"))
         })?;
@@ -208,8 +208,11 @@ impl KeySource for LocalKeyVaults {
         Ok(versions)
     }
 
-    fn backup_key(&self, vault: &str, name: &str) -> Result<Zeroizing<Vec<u8>>> {
-        let blob = self.vaults.backup_key(&self.caller, vault, name).map_err(|e| self.refused(vault, e))?;
+    fn backup_key(&self, vault: KeyVaultName<'_>, name: &str) -> Result<Zeroizing<Vec<u8>>> {
+        let blob = self
+            .vaults
+            .backup_key(&self.caller, vault.name, name)
+            .map_err(|e| self.refused(vault.name, e))?;
         Ok(Zeroizing::new(blob))
     }
 
@@ -234,9 +237,9 @@ impl KeySource for LocalKeyVaults {
             data_size: question.disk_size,
             algorithm,
             material: ProofMaterial::Captured {
-                secret: &reference(question.vault, question.secret.0, question.secret.1),
+                secret: &reference(question.vault.name, question.secret.0, question.secret.1),
                 value: &value,
-                key: &reference(key_vault, key_name, key_version),
+                key: &reference(key_vault.name, key_name, key_version),
                 key_blob: question.key_backup,
             },
         };
@@ -264,21 +267,21 @@ impl KeySource for LocalKeyVaults {
 }
 
 impl KeyTarget for LocalKeyVaults {
-    fn vault(&self, name: &str) -> Result<Option<KeyVaultInfo>> {
-        self.info(name)
+    fn vault(&self, vault: KeyVaultName<'_>) -> Result<Option<KeyVaultInfo>> {
+        self.info(vault.name)
     }
 
-    fn key_versions(&self, vault: &str, name: &str) -> Result<Option<Vec<String>>> {
-        self.list_versions(vault, name).map_err(key_vault_error)
+    fn key_versions(&self, vault: KeyVaultName<'_>, name: &str) -> Result<Option<Vec<String>>> {
+        self.list_versions(vault.name, name).map_err(key_vault_error)
     }
 
-    fn restore_key(&self, vault: &str, blob: &[u8]) -> Result<RestoredKey> {
-        let bundle = self.vaults.restore_key(&self.caller, vault, blob).map_err(key_vault_error)?;
+    fn restore_key(&self, vault: KeyVaultName<'_>, blob: &[u8]) -> Result<RestoredKey> {
+        let bundle = self.vaults.restore_key(&self.caller, vault.name, blob).map_err(key_vault_error)?;
         let versions = KeyTarget::key_versions(self, vault, &bundle.name)?.unwrap_or_default();
         Ok(RestoredKey { name: bundle.name, versions })
     }
 
-    fn set_secret(&self, vault: &str, name: &str, secret: &StoredSecret) -> Result<String> {
+    fn set_secret(&self, vault: KeyVaultName<'_>, name: &str, secret: &StoredSecret) -> Result<String> {
         let value =
             SecretValue::new(Zeroizing::new(secret.value.expose().to_owned())).map_err(key_vault_error)?;
         let spec = SecretSpec {
@@ -287,7 +290,8 @@ impl KeyTarget for LocalKeyVaults {
             attributes: AttributesChange::default(),
             tags: secret.tags.clone(),
         };
-        let bundle = self.vaults.set_secret(&self.caller, vault, name, &spec).map_err(key_vault_error)?;
+        let bundle =
+            self.vaults.set_secret(&self.caller, vault.name, name, &spec).map_err(key_vault_error)?;
         Ok(bundle.properties.version)
     }
 }

@@ -1,11 +1,11 @@
 //! Putting keys back into a key vault, from the encryption file that a restore wrote.
 
-use cofre_arm::{ApiError, ObjectKind, ObjectUrl, Problem, Result};
+use cofre_arm::{ApiError, ObjectKind, ObjectUrl, Problem, ResourceId, Result};
 use cofre_compute::OsType;
 use zeroize::Zeroizing;
 
 use crate::{
-    key_source::{KeyTarget, KeyVaultInfo, ObjectState, StoredSecret},
+    key_source::{KeyTarget, KeyVaultName, ObjectState, StoredSecret},
     outputs::{EncryptionFile, KeyAndSecret, MovedKeys, encryption, keys_back},
     service::Recovery,
 };
@@ -35,8 +35,14 @@ pub struct KeysBack {
 pub enum Destination {
     /// Each to the key vault it was in.
     Original,
-    /// All to the key vault of this name.
+    /// All to one key vault: `NAME`, one with the suffix of this service, or `NAME.SUFFIX`.
     Vault(String),
+}
+
+/// A key vault that keys go to.
+struct Place<'a> {
+    vault: KeyVaultName<'a>,
+    id: ResourceId,
 }
 
 impl Recovery {
@@ -57,23 +63,25 @@ impl Recovery {
     ) -> Result<Vec<KeysBack>> {
         // all vaults before the first write
         for entry in &file.entries {
-            vault_of(target, destination, &entry.key_url)?;
-            vault_of(target, destination, &entry.secret_url)?;
+            self.destined(target, destination, &entry.key_url, entry.key_vault_id.as_ref())?;
+            self.destined(target, destination, &entry.secret_url, entry.secret_vault_id.as_ref())?;
         }
         let mut all = Vec::new();
         for entry in file.secrets() {
-            let (vault, info) = vault_of(target, destination, &entry.key_url)?;
-            let (key_url, key) = self.key_back(entry, &vault, target)?;
-            let (secret_vault, secret_info) = vault_of(target, destination, &entry.secret_url)?;
+            let key_place =
+                self.destined(target, destination, &entry.key_url, entry.key_vault_id.as_ref())?;
+            let (key_url, key) = key_back(entry, key_place.vault, target)?;
+            let secret_place =
+                self.destined(target, destination, &entry.secret_url, entry.secret_vault_id.as_ref())?;
             let (secret_url, secret) =
-                self.secret_back(entry, &secret_vault, &key_url, machine, os_type, target)?;
+                self.secret_back(entry, secret_place.vault, &key_url, machine, os_type, target)?;
             let moved = MovedKeys {
                 old_secret: entry.secret_url.clone(),
                 old_key: entry.key_url.clone(),
                 secret: secret_url,
-                secret_vault_id: secret_info.id,
+                secret_vault_id: secret_place.id,
                 key: key_url,
-                key_vault_id: info.id,
+                key_vault_id: key_place.id,
             };
             let mut batch = self.batch();
             let detail =
@@ -85,36 +93,10 @@ impl Recovery {
         Ok(all)
     }
 
-    fn key_back(
-        &self,
-        entry: &KeyAndSecret,
-        vault: &str,
-        target: &dyn KeyTarget,
-    ) -> Result<(ObjectUrl, Outcome)> {
-        let name = &entry.key_url.name;
-        let version = entry.key_url.version.clone().unwrap_or_default();
-        let here = self.url(vault, ObjectKind::Key, name, &version, &entry.key_url);
-        if let Some(versions) = target.key_versions(vault, name)? {
-            if versions.iter().any(|v| v.eq_ignore_ascii_case(&version)) {
-                return Ok((here, Outcome::AlreadyThere));
-            }
-            let message =
-                format!("the key vault {vault} holds another key {name}, without the version {version}");
-            return Err(ApiError::new(Problem::KeyVaultNameConflict, message)
-                .recommend("Delete that key if nobody needs it, or put the keys into another key vault."));
-        }
-        let restored = target.restore_key(vault, entry.key_backup.expose())?;
-        if !restored.versions.iter().any(|v| v.eq_ignore_ascii_case(&version)) {
-            let message = format!("the backup of key {name} does not hold the version {version}");
-            return Err(ApiError::new(Problem::KeyVaultBlobNotUsable, message));
-        }
-        Ok((keys_back::restored_key(&entry.key_url, &here)?, Outcome::Restored))
-    }
-
     fn secret_back(
         &self,
         entry: &KeyAndSecret,
-        vault: &str,
+        vault: KeyVaultName<'_>,
         key: &ObjectUrl,
         machine: &str,
         os_type: OsType,
@@ -122,28 +104,49 @@ impl Recovery {
     ) -> Result<(ObjectUrl, Outcome)> {
         let name = &entry.secret_url.name;
         let version = entry.secret_url.version.clone().unwrap_or_default();
-        let unchanged = vault.eq_ignore_ascii_case(&entry.secret_url.vault) && *key == entry.key_url;
+        let unchanged = vault == (&entry.secret_url).into() && *key == entry.key_url;
         if unchanged && matches!(self.keys().secret_state(vault, name, &version), Ok(ObjectState::Usable)) {
             return Ok((entry.secret_url.clone(), Outcome::AlreadyThere));
         }
         let set = keys_back::secret_to_set(&entry.into(), key, machine, os_type)?;
         let secret = StoredSecret { value: set.value, content_type: Some(set.content_type), tags: set.tags };
         let version = target.set_secret(vault, &set.name, &secret)?;
-        Ok((self.url(vault, ObjectKind::Secret, &set.name, &version, &entry.secret_url), Outcome::Restored))
+        Ok((url(vault, ObjectKind::Secret, &set.name, &version), Outcome::Restored))
     }
 
-    /// The URL of an object in a vault: of the vault it was in with the suffix it had, of another with
-    /// ours.
-    fn url(&self, vault: &str, kind: ObjectKind, name: &str, version: &str, old: &ObjectUrl) -> ObjectUrl {
-        let same = vault.eq_ignore_ascii_case(&old.vault);
-        let suffix = if same { &old.suffix } else { &self.settings().key_vault_suffix };
-        ObjectUrl {
-            vault: vault.to_owned(),
-            suffix: suffix.clone(),
-            kind,
-            name: name.to_owned(),
-            version: Some(version.to_owned()),
-        }
+    /// Where a key or secret goes. `was_in` is the id of the key vault it was in.
+    fn destined<'a>(
+        &'a self,
+        target: &dyn KeyTarget,
+        destination: &'a Destination,
+        url: &'a ObjectUrl,
+        was_in: Option<&ResourceId>,
+    ) -> Result<Place<'a>> {
+        let vault = match destination {
+            Destination::Original => KeyVaultName::from(url),
+            Destination::Vault(text) => match text.split_once('.') {
+                // a port is read over, as in URLs
+                Some((name, suffix)) => {
+                    KeyVaultName { name, suffix: suffix.split_once(':').map_or(suffix, |(host, _)| host) }
+                }
+                None => KeyVaultName { name: text, suffix: &self.settings().key_vault_suffix },
+            },
+        };
+        let Some(info) = target.vault(vault)? else {
+            let message = format!("the key vault {vault} does not exist");
+            return Err(ApiError::new(Problem::KeyVaultNotFound, message).recommend(format!(
+                "Create it (`cofre keyvault create --name {vault}`), or name another one with `--vault`."
+            )));
+        };
+        let known = was_in.filter(|_| vault == url.into()).cloned();
+        let id = info.id.or(known).ok_or_else(|| {
+            let message = format!("nobody says the resource id of the key vault {vault}");
+            ApiError::new(Problem::KeyVaultUnreachable, message).recommend(
+                "Name the resource endpoint of its service (`cofre host key-vaults add --arm-endpoint`), and let the \
+                 principal read the key vault there.",
+            )
+        })?;
+        Ok(Place { vault, id })
     }
 
     /// Reads an encryption file that a restore wrote.
@@ -155,23 +158,38 @@ impl Recovery {
     }
 }
 
-fn vault_of(
+fn key_back(
+    entry: &KeyAndSecret,
+    vault: KeyVaultName<'_>,
     target: &dyn KeyTarget,
-    destination: &Destination,
-    url: &ObjectUrl,
-) -> Result<(String, KeyVaultInfo)> {
-    let name = match destination {
-        Destination::Original => &url.vault,
-        Destination::Vault(name) => name,
-    };
-    match target.vault(name)? {
-        Some(info) => Ok((name.clone(), info)),
-        None => {
-            let message = format!("the key vault {name} does not exist");
-            Err(ApiError::new(Problem::KeyVaultNotFound, message).recommend(format!(
-                "Create it (`cofre keyvault create --name {name}`), or name another one with `--vault`."
-            )))
+) -> Result<(ObjectUrl, Outcome)> {
+    let name = &entry.key_url.name;
+    let version = entry.key_url.version.clone().unwrap_or_default();
+    let here = url(vault, ObjectKind::Key, name, &version);
+    if let Some(versions) = target.key_versions(vault, name)? {
+        if versions.iter().any(|v| v.eq_ignore_ascii_case(&version)) {
+            return Ok((here, Outcome::AlreadyThere));
         }
+        let message =
+            format!("the key vault {vault} holds another key {name}, without the version {version}");
+        return Err(ApiError::new(Problem::KeyVaultNameConflict, message)
+            .recommend("Delete that key if nobody needs it, or put the keys into another key vault."));
+    }
+    let restored = target.restore_key(vault, entry.key_backup.expose())?;
+    if !restored.versions.iter().any(|v| v.eq_ignore_ascii_case(&version)) {
+        let message = format!("the backup of key {name} does not hold the version {version}");
+        return Err(ApiError::new(Problem::KeyVaultBlobNotUsable, message));
+    }
+    Ok((keys_back::restored_key(&entry.key_url, &here)?, Outcome::Restored))
+}
+
+fn url(vault: KeyVaultName<'_>, kind: ObjectKind, name: &str, version: &str) -> ObjectUrl {
+    ObjectUrl {
+        vault: vault.name.to_owned(),
+        suffix: vault.suffix.to_ascii_lowercase(),
+        kind,
+        name: name.to_owned(),
+        version: Some(version.to_owned()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
     item::ProtectedItem,
     item_repository::transfer_failed,
     job::{Finished, JobRun, Operation},
-    key_source::ObjectState,
+    key_source::{KeyVaultName, ObjectState},
     outputs::{RestoredDisk, configuration, encryption, template},
     points::{LOST, OpenPoint, RecoveryPoint},
     protection::lun,
@@ -177,7 +177,7 @@ impl Recovery {
 
     fn missing_object(&self, url: &str, vault_id: &ResourceId) -> Result<Option<ApiError>> {
         let object: ObjectUrl = url.parse()?;
-        let vault = &object.vault;
+        let vault = KeyVaultName::from(&object);
         if self.keys().vault(vault)?.is_none() {
             let message =
                 format!("the key vault {vault} does not exist: no machine can start from these disks yet");

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use cofre_arm::{ApiError, Problem};
-use cofre_keyvault::{Clock, KeyVaults};
+use cofre_keyvault::{Clock, KeyVaults, proof::HeaderProver};
 use cofre_store::Store;
 use serde_json::json;
 
@@ -27,6 +27,8 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// The key vaults.
     pub key_vaults: Arc<KeyVaults>,
+    /// Tries secrets on headers, for proofs.
+    pub prover: Arc<dyn HeaderProver>,
     /// Principals, roles and groups.
     pub directory: Arc<Directory>,
     /// Tokens.

@@ -17,6 +17,10 @@ const FAILURES: f64 = 10.0;
 /// How fast they are forgiven, a second.
 const FORGIVEN: f64 = 1.0 / 6.0;
 
+/// Proofs that one principal may have made at once, and how many more a second: 30 a minute.
+const PROOFS: f64 = 30.0;
+const PROOFS_A_SECOND: f64 = 0.5;
+
 /// A bucket of requests, filled again as time goes by.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
@@ -38,6 +42,7 @@ pub struct Limits {
     burst: f64,
     requests: Mutex<HashMap<String, Bucket>>,
     failures: Mutex<HashMap<String, Bucket>>,
+    proofs: Mutex<HashMap<String, Bucket>>,
 }
 
 impl Limits {
@@ -45,7 +50,13 @@ impl Limits {
     #[must_use]
     pub fn new(requests_per_second: u32) -> Self {
         let rate = f64::from(requests_per_second);
-        Self { rate, burst: rate * 10.0, requests: Mutex::default(), failures: Mutex::default() }
+        Self {
+            rate,
+            burst: rate * 10.0,
+            requests: Mutex::default(),
+            failures: Mutex::default(),
+            proofs: Mutex::default(),
+        }
     }
 
     /// Counts a request.
@@ -58,6 +69,15 @@ impl Limits {
         }
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         if take(&mut requests, caller, self.burst, self.rate) { Ok(()) } else { Err(too_many(1)) }
+    }
+
+    /// Counts a proof: those cost more than other requests, and are limited whatever the limit of requests is.
+    ///
+    /// # Errors
+    /// `TooManyRequests`.
+    pub(crate) fn count_proof(&self, caller: &str) -> Result<(), Refusal> {
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        if take(&mut proofs, caller, PROOFS, PROOFS_A_SECOND) { Ok(()) } else { Err(too_many(2)) }
     }
 
     pub(crate) fn check_failures(&self, who: &str) -> Result<(), Refusal> {
@@ -131,6 +151,15 @@ mod tests {
         assert_eq!(limits.check_failures("x").unwrap_err().into_answer().status(), 429);
         limits.check_failures("y").unwrap();
         limits.count("anybody").unwrap();
+    }
+
+    #[test]
+    fn proofs_are_limited_also_where_requests_are_not() {
+        let limits = Limits::new(0);
+        let allowed = (0..60).filter(|_| limits.count_proof("a").is_ok()).count();
+        assert!((30..=32).contains(&allowed), "{allowed}");
+        limits.count_proof("b").unwrap();
+        limits.count("a").unwrap();
     }
 
     #[test]

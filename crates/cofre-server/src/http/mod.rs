@@ -14,3 +14,9 @@ pub use target::{Query, Target};
 
 /// Largest body of a request, in bytes. A key blob with 500 versions of 4096 bits stays below 2 MiB in base64url.
 pub const LARGEST_BODY: usize = 4 << 20;
+
+/// Largest body of a proof, in bytes: a header of 4 MiB and the blob of a key with all of its versions, in base64url.
+pub(crate) const LARGEST_PROOF: usize = 10 << 20;
+
+/// The path of proofs, below a key vault's address.
+pub(crate) const PROOF_PATH: [&str; 2] = ["cofre", "prove"];

@@ -9,7 +9,7 @@ use axum::{
 use cofre_arm::{ApiError, Problem};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use super::{Call, LARGEST_BODY, Method, Refusal, Target};
+use super::{Call, LARGEST_BODY, LARGEST_PROOF, Method, PROOF_PATH, Refusal, Target};
 
 /// How long a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,10 @@ pub(crate) async fn read(id: String, peer: IpAddr, request: Request<Body>) -> Re
         .ok_or_else(|| ApiError::invalid("the request names no host, or more than one"))?
         .to_ascii_lowercase();
     let target = Target::parse(head.uri.path(), head.uri.query().unwrap_or_default())?;
-    let body = body_of(body).await?;
+    // A proof brings a disk's header. Those who bring no token are told so before they send one.
+    let is_proof = method == Method::Post && target.parts() == PROOF_PATH;
+    let may_be_large = is_proof && head.headers.contains_key(header::AUTHORIZATION);
+    let body = body_of(body, if may_be_large { LARGEST_PROOF } else { LARGEST_BODY }).await?;
     let call = Call { id, method, target, host, headers: head.headers, body, peer: peer.to_string() };
     for name in ["authorization", "content-type", "if-match"] {
         call.header(name)?;
@@ -44,12 +47,12 @@ fn is_host(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b':' | b'_' | b'[' | b']'))
 }
 
-async fn body_of(body: Body) -> Result<Bytes, Refusal> {
+async fn body_of(body: Body, largest: usize) -> Result<Bytes, Refusal> {
     let too_large = || {
-        let message = format!("the body of the request has more than {LARGEST_BODY} bytes");
+        let message = format!("the body of the request has more than {largest} bytes");
         Refusal::from(ApiError::new(Problem::RequestTooLarge, message)).with("connection", "close")
     };
-    match tokio::time::timeout(PATIENCE, Limited::new(body, LARGEST_BODY).collect()).await {
+    match tokio::time::timeout(PATIENCE, Limited::new(body, largest).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
         Ok(Err(_)) => Err(ApiError::invalid("the body of the request ended early").into()),

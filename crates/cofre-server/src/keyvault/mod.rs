@@ -1,7 +1,8 @@
-//! The data plane of key vaults: `https://VAULT.SUFFIX/keys/…` and `/secrets/…`.
+//! The data plane of key vaults: `https://VAULT.SUFFIX/keys/…` and `/secrets/…`, and of our own `/cofre/prove`.
 
 mod errors;
 mod keys;
+mod prove;
 mod secrets;
 mod wire;
 
@@ -83,6 +84,7 @@ pub(crate) fn answer(app: &App, call: &Call, vault: &str) -> Result<Answer, Refu
     match parts.as_slice() {
         ["keys" | "deletedkeys", ..] => keys::answer(&visit, &parts),
         ["secrets" | "deletedsecrets", ..] => secrets::answer(&visit, &parts),
+        ["cofre", "prove"] => prove::answer(&visit),
         ["certificates" | "deletedcertificates" | "storage" | "deletedstorage", ..] => {
             Err(errors::bad_parameter(ApiError::invalid(
                 "key vaults of this service hold keys and secrets, no certificates and no storage accounts",

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::{
     Context,
+    control::remote_key_vaults::{self, KeyVaultsCommand},
     exit::Exit,
     home::{self, Config, Layout},
     output::Done,
@@ -28,6 +29,9 @@ pub(crate) enum HostCommand {
     AllowFolder(FolderArgs),
     /// Allows images in a folder no longer
     DenyFolder(FolderArgs),
+    /// Key vaults of other services
+    #[command(subcommand)]
+    KeyVaults(KeyVaultsCommand),
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +46,7 @@ pub(crate) fn run(command: HostCommand, context: &Context) -> Result<Done> {
     let mut config = Config::read(&layout)?;
     match command {
         HostCommand::Show => {}
+        HostCommand::KeyVaults(command) => return remote_key_vaults::run(command, config, &layout, context),
         HostCommand::AllowFolder(args) => {
             let folder = home::image_folder(&args.folder)?;
             if !config.image_folders.contains(&folder) {

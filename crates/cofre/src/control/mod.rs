@@ -12,6 +12,7 @@ pub(crate) mod policy;
 pub(crate) mod principal;
 pub(crate) mod protection;
 pub(crate) mod recoverypoint;
+pub(crate) mod remote_key_vaults;
 pub(crate) mod restore;
 pub(crate) mod role;
 mod selection;

@@ -20,7 +20,7 @@ use crate::{
     Context,
     control::{outcome, selection::ItemArgs, table::table},
     exit::Exit,
-    home::{DEFAULT_STORAGE_ACCOUNT, Home},
+    home::{DEFAULT_STORAGE_ACCOUNT, Home, RemotePrincipal},
     output::Done,
     quantity,
     report::{Report, Result},
@@ -39,7 +39,8 @@ const KEYS: &str =
 
 Examples:
   cofre restore keys 0b1c2d3e-…            # the id of the restore job
-  cofre restore keys --file encryption.json --vault kv-new";
+  cofre restore keys --file encryption.json --vault kv-new
+  cofre restore keys 0b1c2d3e-… --vault kv-new.vault.example --client-id GUID --secret-file operator.secret";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum RestoreCommand {
@@ -88,9 +89,15 @@ pub(crate) struct KeysArgs {
     /// The encryption file itself
     #[arg(long, value_name = "FILE", conflicts_with = "job")]
     file: Option<PathBuf>,
-    /// The key vault that everything goes to [default: each to the one it was in]
+    /// The key vault that everything goes to: one of this home, or NAME.SUFFIX [default: each to the one it was in]
     #[arg(long, value_name = "NAME")]
     vault: Option<String>,
+    /// For key vaults of other services: application id of who may restore keys there [default: who backs up]
+    #[arg(long, value_name = "GUID", requires = "secret_file")]
+    client_id: Option<String>,
+    /// File with the secret of that application; nobody else may read it
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    secret_file: Option<PathBuf>,
     /// Name of the machine, for the secret's tags [default: that of the job]
     #[arg(long, value_name = "NAME")]
     machine: Option<String>,
@@ -206,7 +213,9 @@ fn keys(args: &KeysArgs, context: &Context) -> Result<Done> {
         .or_else(|| job.as_ref().map(|j| j.entity_friendly_name.clone()))
         .unwrap_or_default();
     let destination = args.vault.clone().map_or(Destination::Original, Destination::Vault);
-    let target = home.operator_keys();
+    let elsewhere = args.client_id.clone().zip(args.secret_file.clone());
+    let elsewhere = elsewhere.map(|(client_id, secret_file)| RemotePrincipal { client_id, secret_file });
+    let target = home.operator_keys(elsewhere.as_ref());
     let back = home.recovery.put_keys_back(&file, &name, os_type, &destination, &target)?;
     if args.update_machine
         && let Some(machine) = machine

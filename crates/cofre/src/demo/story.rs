@@ -320,7 +320,7 @@ impl Story<'_> {
         let file = std::fs::read(file).map_err(|e| failed("cannot read the encryption file", e))?;
         let file = Recovery::read_encryption_file(&Zeroizing::new(file))?;
         let destination = Destination::Vault(NEW_KEY_VAULT.to_owned());
-        let target = stage.home.operator_keys();
+        let target = stage.home.operator_keys(None);
         let back = stage.home.recovery.put_keys_back(&file, MACHINE, OsType::Linux, &destination, &target)?;
         let Some(first) = back.first() else {
             return Err(failed("no keys came back", "the encryption file holds none"));

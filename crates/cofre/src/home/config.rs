@@ -11,7 +11,7 @@ use cofre_keyvault::Caller;
 use cofre_recovery::{settings::Settings, trust::kit::Place};
 use serde::{Deserialize, Serialize};
 
-use super::Layout;
+use super::{Layout, remote::RemoteService};
 use crate::report::Result;
 
 const VERSION: u32 = 1;
@@ -37,6 +37,9 @@ pub(crate) struct Config {
     /// Where and how the service is reached.
     #[serde(default)]
     pub(crate) server: ServerSettings,
+    /// Key vaults of other services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) remote_key_vaults: Vec<RemoteService>,
 }
 
 /// Where and how the service is reached.
@@ -104,6 +107,7 @@ impl Config {
             image_folders,
             settings: Settings::default(),
             server: ServerSettings::default(),
+            remote_key_vaults: Vec::new(),
         }
     }
 

@@ -2,7 +2,11 @@
 
 use cofre_arm::{ObjectKind, ObjectUrl};
 use cofre_compute::OsType;
-use cofre_recovery::{disk_key, key_source::KeyTarget as _, key_vault_error};
+use cofre_recovery::{
+    disk_key,
+    key_source::{KeyTarget as _, KeyVaultName},
+    key_vault_error,
+};
 use zeroize::Zeroizing;
 
 use super::Home;
@@ -45,7 +49,10 @@ impl Home {
             .map_err(key_vault_error)?;
         let key = self.object_url(vault, ObjectKind::Key, &wrapped.name, &wrapped.version);
         let stored = disk_key::secret(secret, wrapped.value.expose(), &key, machine, os_type);
-        let version = self.operator_keys().set_secret(vault, secret, &stored)?;
+        let version = {
+            let vault = KeyVaultName { name: vault, suffix: &self.config.settings.key_vault_suffix };
+            self.operator_keys(None).set_secret(vault, secret, &stored)?
+        };
         Ok(WrappedDiskKey { secret: self.object_url(vault, ObjectKind::Secret, secret, &version), key })
     }
 

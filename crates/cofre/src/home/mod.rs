@@ -10,6 +10,7 @@ mod key_state;
 mod keys_lock;
 mod passphrase;
 mod prover;
+mod remote;
 mod root_key;
 mod rotation;
 
@@ -20,9 +21,9 @@ use std::{
 
 use cofre_arm::{ApiError, Problem};
 use cofre_compute::ImageDriver;
-use cofre_keyvault::{Caller, KeyVaults, SystemClock};
+use cofre_keyvault::{Caller, KeyVaults, SystemClock, proof::HeaderProver};
 use cofre_recovery::{
-    LocalKeyVaults, Parts, Recovery, key_vault_error,
+    KeyVaultRouter, LocalKeyVaults, Parts, Recovery, key_vault_error,
     reconcile::OrphanedJob,
     storage_account::StorageAccount,
     trust::{RecoveryPublicKey, ServiceKey},
@@ -36,6 +37,7 @@ pub(crate) use self::{
     disk_key::WrappedDiskKey,
     identity::operator_actor,
     init::{InitReport, InitRequest, image_folder, init},
+    remote::{RemotePrincipal, RemoteService},
     root_key::{NewRootKey, RootKeyKind},
 };
 use self::{key_state::KeyState, keys_lock::KeysLock, prover::Prover};
@@ -144,6 +146,7 @@ pub(crate) struct Home {
     pub(crate) directory: Arc<Directory>,
     pub(crate) recovery: Recovery,
     prover: Arc<Prover>,
+    cancel: Cancel,
     root_key: RootKeyKind,
     keys_lock: KeysLock,
 }
@@ -171,13 +174,24 @@ impl Home {
             recovery_key: read_recovery_key(&layout)?,
             repositories: layout.repositories(),
             driver: Arc::new(ImageDriver::new(config.image_folders.clone())),
-            keys: Arc::new(backup),
+            keys: Arc::new(KeyVaultRouter::new(backup, config.remote_key_vaults(None, cancel))),
             clock: Arc::new(cofre_repo::clock::SystemClock),
             software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
         });
         let closed = recovery.close_orphaned_jobs()?;
-        let home =
-            Self { layout, config, store, key_vaults, directory, recovery, prover, root_key, keys_lock };
+        let cancel = cancel.clone();
+        let home = Self {
+            layout,
+            config,
+            store,
+            key_vaults,
+            directory,
+            recovery,
+            prover,
+            cancel,
+            root_key,
+            keys_lock,
+        };
         Ok((home, closed))
     }
 
@@ -186,9 +200,16 @@ impl Home {
         self.config.caller(&self.config.operator)
     }
 
-    /// Key vaults as the operator sees them.
-    pub(crate) fn operator_keys(&self) -> LocalKeyVaults {
-        LocalKeyVaults::new(self.key_vaults.clone(), self.operator(), self.prover.clone())
+    /// Key vaults as the operator sees them; those elsewhere as a principal there, which is the one that
+    /// backups use where no other is named.
+    pub(crate) fn operator_keys(&self, elsewhere: Option<&RemotePrincipal>) -> KeyVaultRouter {
+        let local = LocalKeyVaults::new(self.key_vaults.clone(), self.operator(), self.prover.clone());
+        KeyVaultRouter::new(local, self.config.remote_key_vaults(elsewhere, &self.cancel))
+    }
+
+    /// What tries secrets on headers.
+    pub(crate) fn prover(&self) -> Arc<dyn HeaderProver> {
+        self.prover.clone()
     }
 
     /// A storage account of the home.
