@@ -130,7 +130,6 @@ pub(crate) struct Home {
     pub(crate) key_vaults: Arc<KeyVaults>,
     pub(crate) recovery: Recovery,
     prover: Arc<Prover>,
-    root_key: RootKeyKind,
     keys_lock: KeysLock,
 }
 
@@ -142,7 +141,7 @@ impl Home {
         let store = Arc::new(Store::open(&layout.database())?);
         let state = Arc::new(KeyState::new(store.clone()));
         let keys_lock = KeysLock::share(&layout.keys_lock())?;
-        let (root, root_key) = root_key::open(&layout, &*state, &keys_lock, cancel)?;
+        let root = root_key::open(&layout, &*state, &keys_lock, cancel)?;
         let key_vaults = KeyVaults::open(state, &root, Arc::new(SystemClock), &config.key_vault_place());
         let key_vaults = Arc::new(key_vaults.map_err(key_vault_error)?);
         let prover = Arc::new(Prover::new(cancel.clone()));
@@ -161,7 +160,7 @@ impl Home {
             software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
         });
         let closed = recovery.close_orphaned_jobs()?;
-        let home = Self { layout, config, store, key_vaults, recovery, prover, root_key, keys_lock };
+        let home = Self { layout, config, store, key_vaults, recovery, prover, keys_lock };
         Ok((home, closed))
     }
 
