@@ -46,7 +46,7 @@ impl State for Frozen {
 }
 
 fn caller() -> Caller {
-    Caller { object_id: "o".into(), tenant: "t".into(), name: "n".into() }
+    Caller { object_id: "o".into(), tenant: "t".into(), name: "n".into(), ..Caller::default() }
 }
 
 static VAULTS: LazyLock<KeyVaults> = LazyLock::new(|| {

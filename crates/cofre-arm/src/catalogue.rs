@@ -71,6 +71,20 @@ pub enum Problem {
     InvalidParameter,
     /// The caller may not do this.
     Forbidden,
+    /// The caller's roles do not hold the action.
+    AuthorizationFailed,
+    /// The request carries no token, or one that is not accepted.
+    Unauthenticated,
+    /// There is no such method for this path.
+    MethodNotAllowed,
+    /// The request's body is too large.
+    RequestTooLarge,
+    /// There were too many requests.
+    TooManyRequests,
+    /// The server did not get to an answer in time, or is shutting down.
+    ServerBusy,
+    /// A defect of this service.
+    InternalError,
     /// An image lies outside the folders that machines may use.
     ImageOutsideRoots,
     /// An image cannot be opened.
@@ -145,6 +159,13 @@ impl Problem {
         Self::Conflict,
         Self::InvalidParameter,
         Self::Forbidden,
+        Self::AuthorizationFailed,
+        Self::Unauthenticated,
+        Self::MethodNotAllowed,
+        Self::RequestTooLarge,
+        Self::TooManyRequests,
+        Self::ServerBusy,
+        Self::InternalError,
         Self::ImageOutsideRoots,
         Self::ImageUnavailable,
         Self::StateUnavailable,
@@ -382,6 +403,55 @@ impl Problem {
                 403,
                 "The caller lacks a permission.",
                 "Have the permission that the message names granted.",
+            ),
+            Self::AuthorizationFailed => row(
+                "",
+                "AuthorizationFailed",
+                403,
+                "No role of the caller holds the action at this scope.",
+                "Have a role assigned that holds the action which the message names (`cofre role assignment create`).",
+            ),
+            Self::Unauthenticated => row(
+                "",
+                "AuthenticationFailed",
+                401,
+                "The request carries no token, or one that is not accepted.",
+                "Log in again (`az login --service-principal`).",
+            ),
+            Self::MethodNotAllowed => row(
+                "",
+                "MethodNotAllowed",
+                405,
+                "The resource exists in the contract, but not this method on it.",
+                "Use a method that the message names.",
+            ),
+            Self::RequestTooLarge => row(
+                "",
+                "RequestTooLarge",
+                413,
+                "The body of the request is larger than the service accepts.",
+                "Send less: what keys and secrets may hold fits by far.",
+            ),
+            Self::TooManyRequests => passing(row(
+                "",
+                "TooManyRequests",
+                429,
+                "The caller sent more requests than its share.",
+                "Wait as long as the header `Retry-After` says.",
+            )),
+            Self::ServerBusy => passing(row(
+                "",
+                "ServerBusy",
+                503,
+                "The service is shutting down, or has too much to do.",
+                "Try again in a moment.",
+            )),
+            Self::InternalError => row(
+                "",
+                "InternalError",
+                500,
+                "The service met a defect of its own.",
+                "Report it with the request id; nothing says whether the request was done.",
             ),
             Self::ImageOutsideRoots => row(
                 "",

@@ -1,5 +1,5 @@
 //! The vocabulary of the resource contract, with no input or output: resource ids ([`id`]), names of
-//! containers and items ([`names`]), URLs of key vault objects ([`object_url`]), and errors that come
+//! containers and items ([`names`]), URLs of key vault objects ([`object_url`]), roles ([`roles`]), and errors that come
 //! from one catalogue ([`catalogue`], [`error`]).
 
 pub mod catalogue;
@@ -7,8 +7,10 @@ pub mod error;
 pub mod id;
 pub mod names;
 pub mod object_url;
+pub mod roles;
 
 pub use catalogue::Problem;
 pub use error::{ApiError, Detail, Result};
 pub use id::ResourceId;
 pub use object_url::{ObjectKind, ObjectUrl};
+pub use roles::RoleDefinition;

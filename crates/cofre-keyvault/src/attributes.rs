@@ -11,6 +11,10 @@ use crate::error::{ErrorKind, KeyVaultError, Result};
 pub const MOST_TAGS: usize = 15;
 /// Longest name of a tag, in characters; the shortest has one.
 pub const LONGEST_TAG_NAME: usize = 256;
+/// Most tags of a vault, as of every resource of Azure.
+pub const MOST_VAULT_TAGS: usize = 50;
+/// Longest name of a vault's tag, in characters.
+pub const LONGEST_VAULT_TAG_NAME: usize = 512;
 /// Longest value of a tag, in characters.
 pub const LONGEST_TAG_VALUE: usize = 256;
 
@@ -87,18 +91,27 @@ impl Attributes {
     }
 }
 
+/// Tags of keys and secrets.
 pub(crate) fn check_tags(tags: &Tags) -> Result<()> {
-    if tags.len() > MOST_TAGS {
-        return Err(KeyVaultError::invalid(format!("there are more than {MOST_TAGS} tags")));
+    check(tags, MOST_TAGS, LONGEST_TAG_NAME)
+}
+
+/// Tags of vaults.
+pub(crate) fn check_vault_tags(tags: &Tags) -> Result<()> {
+    check(tags, MOST_VAULT_TAGS, LONGEST_VAULT_TAG_NAME)
+}
+
+fn check(tags: &Tags, most: usize, longest_name: usize) -> Result<()> {
+    if tags.len() > most {
+        return Err(KeyVaultError::invalid(format!("there are more than {most} tags")));
     }
     let fits = |text: &str, least: usize, most: usize| {
         let length = text.chars().take(most + 1).count();
         (least..=most).contains(&length) && !text.chars().any(char::is_control)
     };
-    if !tags.iter().all(|(name, value)| fits(name, 1, LONGEST_TAG_NAME) && fits(value, 0, LONGEST_TAG_VALUE))
-    {
+    if !tags.iter().all(|(name, value)| fits(name, 1, longest_name) && fits(value, 0, LONGEST_TAG_VALUE)) {
         return Err(KeyVaultError::invalid(format!(
-            "the name of a tag has 1 to {LONGEST_TAG_NAME} characters, its value at most {LONGEST_TAG_VALUE}, \
+            "the name of a tag has 1 to {longest_name} characters, its value at most {LONGEST_TAG_VALUE}, \
              none of them control characters"
         )));
     }

@@ -37,6 +37,10 @@ pub enum Operation {
     RotateBlobKey,
     ExportBlobKeys,
     ImportBlobKeys,
+    Recover,
+    Purge,
+    RecoverVault,
+    PurgeVault,
 }
 
 /// What the operation was about.
@@ -93,12 +97,19 @@ pub struct AuditEvent {
     /// The code of the error, when refused.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// What the caller's request is called elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub request_id: Option<String>,
     /// What else was involved: of a proof the recovery point, disk and result, of a change of
     /// policy the principal.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub context: Option<String>,
 }
 
+/// Context of a purge whose scheduled date had come.
+pub(crate) const DUE: &str = "the scheduled date has come";
+/// Context of looking at what is deleted.
+pub(crate) const DELETED: &str = "deleted";
 /// Longest text of a caller or a context in an event, in characters.
 const LONGEST_TEXT: usize = 400;
 
@@ -125,12 +136,20 @@ impl AuditEvent {
             version: version.filter(|version| names::is_version(version)).map(str::to_ascii_lowercase),
             outcome: Outcome::Refused,
             reason: None,
+            request_id: caller.request_id.as_deref().map(tidy),
             context: None,
         }
     }
 
     pub(crate) fn set_context(&mut self, context: &str) {
         self.context = Some(tidy(context));
+    }
+
+    /// The event of a purge that was due when this operation met what is left of an object or vault.
+    pub(crate) fn due(&self, operation: Operation, object: Option<&str>) -> Self {
+        let mut event = Self { operation, object: object.map(str::to_owned), version: None, ..self.clone() };
+        event.set_context(DUE);
+        event
     }
 
     pub(crate) fn allowed(&mut self, time: Timestamp) {

@@ -3,6 +3,7 @@
 
 use crate::{
     attributes::{Attributes, AttributesChange, Tags},
+    deletion::Recovery,
     encoding::SecretBytes,
     permission::KeyOperation,
     rsa_key::RsaSize,
@@ -26,6 +27,8 @@ pub struct KeyBundle {
     pub attributes: Attributes,
     /// Tags.
     pub tags: Tags,
+    /// What becomes of it when it is deleted.
+    pub recovery: Recovery,
 }
 
 /// One version of a secret with its value.
@@ -50,9 +53,11 @@ pub struct ItemProperties {
     pub attributes: Attributes,
     /// Tags.
     pub tags: Tags,
+    /// What becomes of it when it is deleted.
+    pub recovery: Recovery,
 }
 
-/// Part of a list.
+/// Part of a list. It may hold fewer items than asked for and not be the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// The items.

@@ -20,6 +20,10 @@ pub enum ErrorKind {
     VaultNotFound,
     /// The name of the key vault is taken.
     VaultExists,
+    /// The name belongs to a deleted vault, key or secret that can still be recovered.
+    SoftDeleted,
+    /// What is deleted may not be purged before its scheduled date.
+    PurgeProtected,
     /// There is no such key or secret, or not in this version.
     ObjectNotFound,
     /// The access policies do not allow it.
@@ -69,6 +73,8 @@ impl ErrorKind {
         match self {
             Self::VaultNotFound => "KeyVaultNotFound",
             Self::VaultExists => "KeyVaultExists",
+            Self::SoftDeleted => "KeyVaultNameSoftDeleted",
+            Self::PurgeProtected => "KeyVaultPurgeProtected",
             Self::ObjectNotFound => "KeyOrSecretNotFound",
             Self::Forbidden => "KeyVaultForbidden",
             Self::NotEnabledForDiskEncryption => "KeyVaultNotEnabledForDiskEncryption",

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     attributes::{Attributes, Tags},
+    deletion::DeletionMark,
     encoding::SecretBytes,
     permission::KeyOperation,
 };
@@ -61,6 +62,9 @@ pub(crate) struct Head {
     /// The number of the next version.
     pub(crate) next: u64,
     pub(crate) created: Timestamp,
+    /// When it is deleted; the head stays in its place and so holds the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deletion: Option<DeletionMark>,
 }
 
 /// What versions of keys and of secrets share.

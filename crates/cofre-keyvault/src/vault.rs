@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    attributes::{self, Tags},
+    deletion::{DEFAULT_RETENTION_DAYS, LEAST_RETENTION_DAYS, Recovery},
     error::{KeyVaultError, Result},
     names,
     place::Place,
@@ -37,6 +39,26 @@ pub struct Vault {
     pub access_policies: Vec<AccessPolicy>,
     /// When it was made.
     pub created: Timestamp,
+    /// Tags of the resource.
+    #[serde(default)]
+    pub tags: Tags,
+    /// Whether its sku is `premium`, else `standard`. Kept and shown.
+    #[serde(default)]
+    pub premium: bool,
+    /// Days that it, and what is deleted in it, can be recovered: 7 to 90.
+    #[serde(default = "default_retention_days")]
+    pub soft_delete_retention_days: u8,
+    /// Whether nothing of it may be purged before these days are over. Stays on once it is.
+    #[serde(default)]
+    pub purge_protection: bool,
+    /// Whether roles say who may do what; access policies are then kept and not looked at.
+    #[serde(default)]
+    pub role_based: bool,
+}
+
+/// Of vaults that were stored before there was a choice.
+fn default_retention_days() -> u8 {
+    DEFAULT_RETENTION_DAYS
 }
 
 /// What a vault is made of.
@@ -59,6 +81,21 @@ pub struct VaultSpec {
     pub enabled_for_template_deployment: bool,
     /// See [`Vault::access_policies`].
     pub access_policies: Vec<AccessPolicy>,
+    /// See [`Vault::tags`].
+    #[serde(default)]
+    pub tags: Tags,
+    /// See [`Vault::premium`].
+    #[serde(default)]
+    pub premium: bool,
+    /// See [`Vault::soft_delete_retention_days`]; `None` is 90.
+    #[serde(default)]
+    pub soft_delete_retention_days: Option<u8>,
+    /// See [`Vault::purge_protection`].
+    #[serde(default)]
+    pub purge_protection: bool,
+    /// See [`Vault::role_based`].
+    #[serde(default)]
+    pub role_based: bool,
 }
 
 /// What is to change; what is `None` stays.
@@ -73,6 +110,16 @@ pub struct VaultUpdate {
     pub enabled_for_template_deployment: Option<bool>,
     /// All policies anew.
     pub access_policies: Option<Vec<AccessPolicy>>,
+    /// All tags anew.
+    pub tags: Option<Tags>,
+    /// See [`Vault::premium`].
+    pub premium: Option<bool>,
+    /// See [`Vault::soft_delete_retention_days`]; must be what it is.
+    pub soft_delete_retention_days: Option<u8>,
+    /// See [`Vault::purge_protection`]; cannot be switched off.
+    pub purge_protection: Option<bool>,
+    /// See [`Vault::role_based`].
+    pub role_based: Option<bool>,
 }
 
 impl Vault {
@@ -105,16 +152,49 @@ impl Vault {
             enabled_for_template_deployment: spec.enabled_for_template_deployment,
             access_policies: spec.access_policies.clone(),
             created,
+            tags: spec.tags.clone(),
+            premium: spec.premium,
+            soft_delete_retention_days: spec.soft_delete_retention_days.unwrap_or(DEFAULT_RETENTION_DAYS),
+            purge_protection: spec.purge_protection,
+            role_based: spec.role_based,
         };
+        if !(LEAST_RETENTION_DAYS..=DEFAULT_RETENTION_DAYS).contains(&vault.soft_delete_retention_days) {
+            return Err(KeyVaultError::invalid(format!(
+                "what is deleted can be recovered for {LEAST_RETENTION_DAYS} to {DEFAULT_RETENTION_DAYS} days, \
+                 not for {}",
+                vault.soft_delete_retention_days
+            )));
+        }
+        attributes::check_vault_tags(&vault.tags)?;
         vault.check_policies()?;
         Ok(vault)
     }
 
     pub(crate) fn update(&mut self, update: &VaultUpdate) -> Result<()> {
+        if update.soft_delete_retention_days.is_some_and(|days| days != self.soft_delete_retention_days) {
+            return Err(KeyVaultError::invalid(format!(
+                "the days that what is deleted in the key vault {} can be recovered were set to {} when it was \
+                 made and cannot be changed",
+                self.name, self.soft_delete_retention_days
+            )));
+        }
+        if self.purge_protection && update.purge_protection == Some(false) {
+            return Err(KeyVaultError::invalid(format!(
+                "the purge protection of the key vault {} cannot be switched off",
+                self.name
+            )));
+        }
         let set = |flag: &mut bool, to: Option<bool>| *flag = to.unwrap_or(*flag);
         set(&mut self.enabled_for_disk_encryption, update.enabled_for_disk_encryption);
         set(&mut self.enabled_for_deployment, update.enabled_for_deployment);
         set(&mut self.enabled_for_template_deployment, update.enabled_for_template_deployment);
+        set(&mut self.premium, update.premium);
+        set(&mut self.purge_protection, update.purge_protection);
+        set(&mut self.role_based, update.role_based);
+        if let Some(tags) = &update.tags {
+            attributes::check_vault_tags(tags)?;
+            self.tags.clone_from(tags);
+        }
         if let Some(policies) = &update.access_policies {
             self.access_policies.clone_from(policies);
         }
@@ -135,7 +215,13 @@ impl Vault {
         self.access_policies.len() < before
     }
 
-    /// What the policies allow a principal.
+    /// What becomes of keys and secrets that are deleted in it.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        Recovery { days: self.soft_delete_retention_days, purgeable: !self.purge_protection }
+    }
+
+    /// What the policies allow a principal; of a role-based vault they are not looked at.
     #[must_use]
     pub fn permissions_of(&self, principal: &Principal) -> Permissions {
         let policy = self.access_policies.iter().find(|policy| policy.principal.is(principal));

@@ -37,7 +37,7 @@ fn a_key_moves_with_all_its_versions() {
     let third = vaults.create_key(admin, "kv-2", "kek", &KeySpec::default()).unwrap();
     assert_eq!(vaults.key(admin, "kv-2", "kek", None).unwrap().version, third.version);
 
-    vaults.delete_vault(admin, "kv-1").unwrap();
+    home.end_vault("kv-1");
     let home = home.with_vault("kv-1");
     home.vaults.restore_key(&home.admin, "kv-1", &blob).unwrap();
     assert_eq!(kind(home.vaults.restore_secret(&home.admin, "kv-1", &blob)), ErrorKind::BlobNotUsable);
@@ -60,7 +60,7 @@ fn a_secret_moves_with_all_its_versions() {
     };
     vaults.update_secret(admin, "kv-1", "bek", Some(&second), &update).unwrap();
     let blob = vaults.backup_secret(admin, "kv-1", "bek").unwrap();
-    vaults.delete_secret(admin, "kv-1", "bek").unwrap();
+    home.end_secret("kv-1", "bek");
 
     let restored = vaults.restore_secret(admin, "kv-2", &blob).unwrap();
     assert_eq!((restored.version, restored.attributes.enabled), (second.clone(), false));
@@ -126,7 +126,7 @@ fn a_new_blob_key_leaves_old_blobs_readable() {
     assert_ne!(read_blob_header(&old).unwrap().key_id, id);
     for blob in [old, new] {
         home.vaults.restore_secret(&home.admin, "kv-2", &blob).unwrap();
-        home.vaults.delete_secret(&home.admin, "kv-2", "bek").unwrap();
+        home.end_secret("kv-2", "bek");
     }
 }
 

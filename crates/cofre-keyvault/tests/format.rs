@@ -104,6 +104,14 @@ fn everything_is_as_documented() {
     );
     let (_, stored) = record(&vault_key, &format!("key-versions/{id}/kek/{}", key.version));
     assert_eq!((bytes(&stored["n"]), bytes(&stored["e"])), (key.n, key.e));
+    assert_eq!((&head["deletion"], &vault["deletion"]), (&Value::Null, &Value::Null));
+    let dates = serde_json::json!({"deleted": support::START, "scheduledPurge": "2026-05-30T12:00:00Z"});
+    vaults.delete_secret(admin, "kv-1", "bek").unwrap();
+    assert_eq!(record(&vault_key, &format!("secrets/{id}/bek")).1["deletion"], dates);
+    vaults.recover_secret(admin, "kv-1", "bek").unwrap();
+    vaults.delete_vault(admin, "kv-1").unwrap();
+    assert_eq!(record(&vault_key, "vaults/kv-1").1["deletion"], dates);
+    vaults.recover_vault(admin, "kv-1").unwrap();
     assert_eq!(
         stored["operations"],
         serde_json::json!(["encrypt", "decrypt", "wrapKey", "unwrapKey", "sign", "verify"])

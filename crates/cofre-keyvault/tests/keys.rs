@@ -62,11 +62,12 @@ fn versions_of_a_secret() {
     let ids: BTreeSet<_> = listed.items.iter().map(|item| item.version.clone()).collect();
     assert_eq!((ids, listed.next), ([changed.version, second.clone()].into(), None));
 
-    let deleted = vaults.delete_secret(admin, "kv-1", "Disk-1").unwrap();
+    let deleted = vaults.delete_secret(admin, "kv-1", "Disk-1").unwrap().properties;
     assert_eq!(deleted.version, second);
     assert_eq!(kind(vaults.secret(admin, "kv-1", "disk-1", Some(&second))), ErrorKind::ObjectNotFound);
     assert_eq!(kind(vaults.delete_secret(admin, "kv-1", "disk-1")), ErrorKind::ObjectNotFound);
     // A name that is used again begins anew.
+    vaults.purge_secret(admin, "kv-1", "disk-1").unwrap();
     home.set("kv-1", "disk-1", "three");
     let listed = vaults.list_secret_versions(admin, "kv-1", "disk-1", PageRequest::default()).unwrap();
     assert_eq!((listed.items.len(), listed.items[0].name.as_str()), (1, "disk-1"));
@@ -203,7 +204,7 @@ fn keys_are_used_by_version_and_by_their_rules() {
     assert_eq!(kind(unwrap(Some(&first.version), &wrapped)), ErrorKind::Disabled);
     vaults.key(admin, "kv-1", "kek", Some(&first.version)).unwrap();
 
-    assert_eq!(vaults.delete_key(admin, "kv-1", "kek").unwrap(), second);
+    assert_eq!(vaults.delete_key(admin, "kv-1", "kek").unwrap().key, second);
     assert_eq!(kind(unwrap(Some(&second.version), &wrapped)), ErrorKind::ObjectNotFound);
 }
 

@@ -57,6 +57,12 @@ const KEY_OPERATIONS: &[(Operation, KeyPermission, Run)] = &[
     (Operation::Backup, KeyPermission::Backup, |v, c, _| v.backup_key(c, "kv-1", "kek").map(drop)),
     (Operation::Restore, KeyPermission::Restore, |v, c, s| v.restore_key(c, "kv-1", &s.key_blob).map(drop)),
     (Operation::Delete, KeyPermission::Delete, |v, c, _| v.delete_key(c, "kv-1", "kek").map(drop)),
+    (Operation::Get, KeyPermission::Get, |v, c, _| v.deleted_key(c, "kv-1", "gone").map(drop)),
+    (Operation::List, KeyPermission::List, |v, c, _| {
+        v.list_deleted_keys(c, "kv-1", PageRequest::default()).map(drop)
+    }),
+    (Operation::Recover, KeyPermission::Recover, |v, c, _| v.recover_key(c, "kv-1", "gone").map(drop)),
+    (Operation::Purge, KeyPermission::Purge, |v, c, _| v.purge_key(c, "kv-1", "gone")),
 ];
 
 const SECRET_OPERATIONS: &[(Operation, SecretPermission, Run)] = &[
@@ -78,9 +84,16 @@ const SECRET_OPERATIONS: &[(Operation, SecretPermission, Run)] = &[
         v.restore_secret(c, "kv-1", &s.secret_blob).map(drop)
     }),
     (Operation::Delete, SecretPermission::Delete, |v, c, _| v.delete_secret(c, "kv-1", "bek").map(drop)),
+    (Operation::Get, SecretPermission::Get, |v, c, _| v.deleted_secret(c, "kv-1", "gone").map(drop)),
+    (Operation::List, SecretPermission::List, |v, c, _| {
+        v.list_deleted_secrets(c, "kv-1", PageRequest::default()).map(drop)
+    }),
+    (Operation::Recover, SecretPermission::Recover, |v, c, _| v.recover_secret(c, "kv-1", "gone").map(drop)),
+    (Operation::Purge, SecretPermission::Purge, |v, c, _| v.purge_secret(c, "kv-1", "gone")),
 ];
 
-/// A home with a key and a secret in `kv-1`, and blobs of others that are not there.
+/// A home with a key and a secret in `kv-1`, others that are deleted there, and blobs of others that are
+/// not there.
 fn home() -> (Home, Scene) {
     let home = Home::new().with_vault("kv-1").with_vault("kv-2");
     let (vaults, admin) = (&home.vaults, &home.admin);
@@ -88,10 +101,28 @@ fn home() -> (Home, Scene) {
     vaults.create_key(admin, "kv-2", "other", &KeySpec::default()).unwrap();
     home.set("kv-1", "bek", "s1");
     home.set("kv-2", "other", "s1");
+    delete_key(&home, true);
+    delete_secret(&home, true);
     let wrapped = vaults.wrap_key(admin, "kv-1", "kek", None, ALG, b"x").unwrap().value.expose().to_vec();
     let key_blob = vaults.backup_key(admin, "kv-2", "other").unwrap();
     let secret_blob = vaults.backup_secret(admin, "kv-2", "other").unwrap();
     (home, Scene { wrapped, key_blob, secret_blob })
+}
+
+/// The key `gone`: made if need be, and deleted.
+fn delete_key(home: &Home, make: bool) {
+    if make {
+        home.vaults.create_key(&home.admin, "kv-1", "gone", &KeySpec::default()).unwrap();
+    }
+    home.vaults.delete_key(&home.admin, "kv-1", "gone").unwrap();
+}
+
+/// The secret `gone`, likewise.
+fn delete_secret(home: &Home, make: bool) {
+    if make {
+        home.set("kv-1", "gone", "s1");
+    }
+    home.vaults.delete_secret(&home.admin, "kv-1", "gone").unwrap();
 }
 
 /// Does one operation and checks answer and audit. What was made or deleted is put back.
@@ -105,10 +136,6 @@ fn check(
     what: &str,
 ) {
     let limited = caller("limited");
-    let blobs = (
-        home.vaults.backup_key(&home.admin, "kv-1", "kek").unwrap(),
-        home.vaults.backup_secret(&home.admin, "kv-1", "bek").unwrap(),
-    );
     let before = home.state.events().len();
     let result = run(&home.vaults, &limited, scene);
     match &result {
@@ -127,13 +154,21 @@ fn check(
     assert_eq!(event.vault.as_deref(), Some("kv-1"));
     assert_eq!((event.time, event.tenant.as_str()), (support::START.parse().unwrap(), "tenant"));
 
-    if allowed && matches!(operation, Operation::Delete) {
-        let _ = home.vaults.restore_key(&home.admin, "kv-1", &blobs.0);
-        let _ = home.vaults.restore_secret(&home.admin, "kv-1", &blobs.1);
-    }
-    if allowed && matches!(operation, Operation::Restore) {
-        let _ = home.vaults.delete_key(&home.admin, "kv-1", "other");
-        let _ = home.vaults.delete_secret(&home.admin, "kv-1", "other");
+    match (operation, scope) {
+        _ if !allowed => {}
+        (Operation::Delete, Scope::Keys) => {
+            home.vaults.recover_key(&home.admin, "kv-1", "kek").unwrap();
+        }
+        (Operation::Delete, _) => {
+            home.vaults.recover_secret(&home.admin, "kv-1", "bek").unwrap();
+        }
+        (Operation::Restore, Scope::Keys) => home.end_key("kv-1", "other"),
+        (Operation::Restore, _) => home.end_secret("kv-1", "other"),
+        (Operation::Recover | Operation::Purge, Scope::Keys) => {
+            delete_key(home, operation == Operation::Purge);
+        }
+        (Operation::Recover | Operation::Purge, _) => delete_secret(home, operation == Operation::Purge),
+        _ => {}
     }
 }
 

@@ -221,8 +221,8 @@ fn what_was_captured_is_proven_without_the_live_key() {
     let scene = Scene::new();
     let (secret, text, blob) = capture(&scene);
     let (vaults, admin) = (&scene.home.vaults, &scene.home.admin);
-    vaults.delete_key(admin, "kv-1", "kek").unwrap();
-    vaults.delete_secret(admin, "kv-1", "bek").unwrap();
+    scene.home.end_key("kv-1", "kek");
+    scene.home.end_secret("kv-1", "bek");
     let material =
         || ProofMaterial::Captured { secret: &secret, value: &text, key: &scene.key, key_blob: &blob };
     let (record, tried) = scene.prove(material());
@@ -231,7 +231,7 @@ fn what_was_captured_is_proven_without_the_live_key() {
 
     // The record outlives blob keys and vaults, and can be read in a home that has the kit.
     vaults.rotate_blob_key(admin).unwrap();
-    vaults.delete_vault(admin, "kv-1").unwrap();
+    scene.home.end_vault("kv-1");
     vaults.verify_proof(&record).unwrap();
     assert_eq!(kind(vaults.prove(admin, &scene.request(material()), &Credulous)), ErrorKind::VaultNotFound);
     let other = Home::new();

@@ -59,9 +59,10 @@ fn vaults_are_made_changed_and_deleted() {
     assert_eq!(vaults.vault("vault-1").unwrap(), changed);
 
     home.set("vault-1", "bek", "x");
-    assert_eq!(vaults.delete_vault(admin, "vault-1").unwrap(), changed);
+    assert_eq!(vaults.delete_vault(admin, "vault-1").unwrap().vault, changed);
     assert_eq!(kind(vaults.vault("vault-1")), ErrorKind::VaultNotFound);
     assert_eq!(kind(vaults.delete_vault(admin, "vault-1")), ErrorKind::VaultNotFound);
+    vaults.purge_vault(admin, "vault-1").unwrap();
     assert_eq!(home.state.list("", None, 100).unwrap().len(), 1, "only the ring is left");
 
     let home = home.with_vault("vault-1");
@@ -110,6 +111,7 @@ fn a_new_root_key_changes_one_record() {
     let again = open_again(&home, 2).unwrap();
     assert_eq!(again.secret(&home.admin, "kv-1", "bek", None).unwrap().value.expose(), "value");
     again.delete_secret(&home.admin, "kv-1", "bek").unwrap();
+    again.purge_secret(&home.admin, "kv-1", "bek").unwrap();
     again.restore_secret(&home.admin, "kv-1", &blob).unwrap();
 }
 
@@ -286,6 +288,48 @@ impl State for Unreliable {
         }
         self.inner.commit(changes, events)
     }
+
+    fn version(&self) -> Result<u64, StateError> {
+        self.inner.version()
+    }
+
+    fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(StateError::Failed("the disk is full".into()));
+        }
+        self.inner.append(events, as_of)
+    }
+}
+
+#[test]
+fn what_others_changed_counts_with_the_next_answer() {
+    let home = Home::new().with_vault("kv-1");
+    home.set("kv-1", "bek", "one");
+    let read = || home.vaults.secret(&home.admin, "kv-1", "bek", None);
+    assert_eq!(read().unwrap().value.expose(), "one");
+    assert_eq!(read().unwrap().value.expose(), "one", "from memory");
+    // Another process, which shares nothing with this one but the storage.
+    let other = open_again(&home, 1).unwrap();
+    other.set_secret(&home.admin, "kv-1", "bek", &secret("two")).unwrap();
+    assert_eq!(read().unwrap().value.expose(), "two");
+    other.remove_access_policy(&home.admin, "kv-1", &Principal::from(&home.admin)).unwrap();
+    assert_eq!(read().unwrap_err().kind(), ErrorKind::Forbidden);
+    let events = home.state.events();
+    let last = &events[events.len() - 1];
+    assert_eq!(last.reason.as_deref(), Some("KeyVaultForbidden"), "audited once, as it was decided last");
+    assert_eq!(events.iter().filter(|event| event.operation == Operation::Get).count(), 4);
+}
+
+#[test]
+fn names_are_looked_at_before_what_is_in_memory() {
+    let home = Home::new().with_vault("kv-1");
+    let version = home.set("kv-1", "bek", "one");
+    let read =
+        |name: &str, version: Option<&str>| kind(home.vaults.secret(&home.admin, "kv-1", name, version));
+    home.vaults.secret(&home.admin, "kv-1", "bek", Some(&version)).unwrap();
+    assert_eq!(read(&format!("bek {version}"), None), ErrorKind::Invalid);
+    assert_eq!(read("bek", Some(&format!("{version} "))), ErrorKind::Invalid);
+    home.vaults.secret(&home.admin, "KV-1", "BEK", Some(&version.to_uppercase())).unwrap();
 }
 
 #[test]
@@ -318,7 +362,7 @@ fn what_is_done_to_vaults_and_ring_is_audited() {
     let policy = AccessPolicy { principal: Principal::from(admin), permissions: Permissions::default() };
     let kit = vaults.export_ring_for_kit(admin).unwrap();
     assert_eq!(home.state.events().len(), 1);
-    let steps: [(Operation, Step<'_>); 9] = [
+    let steps: [(Operation, Step<'_>); 12] = [
         (Operation::CreateVault, &|| vaults.create_vault(admin, &spec("kv-1")).map(drop)),
         (Operation::UpdateVault, &|| vaults.update_vault(admin, "kv-1", &VaultUpdate::default()).map(drop)),
         (Operation::SetAccessPolicy, &|| vaults.set_access_policy(admin, "kv-1", &policy).map(drop)),
@@ -326,6 +370,9 @@ fn what_is_done_to_vaults_and_ring_is_audited() {
             vaults.remove_access_policy(admin, "kv-1", &policy.principal).map(drop)
         }),
         (Operation::DeleteVault, &|| vaults.delete_vault(admin, "kv-1").map(drop)),
+        (Operation::RecoverVault, &|| vaults.recover_vault(admin, "kv-1").map(drop)),
+        (Operation::DeleteVault, &|| vaults.delete_vault(admin, "kv-1").map(drop)),
+        (Operation::PurgeVault, &|| vaults.purge_vault(admin, "kv-1")),
         (Operation::RotateBlobKey, &|| vaults.rotate_blob_key(admin).map(drop)),
         (Operation::ExportBlobKeys, &|| vaults.export_ring_for_kit(admin).map(drop)),
         (Operation::ImportBlobKeys, &|| vaults.import_blob_keys(admin, &kit).map(drop)),
@@ -336,7 +383,7 @@ fn what_is_done_to_vaults_and_ring_is_audited() {
         step().unwrap();
         let events = home.state.events();
         assert_eq!(events.len(), before + 1, "{operation:?}");
-        let scope = if before < 6 { Scope::Vault } else { Scope::Service };
+        let scope = if before < 9 { Scope::Vault } else { Scope::Service };
         assert_eq!((events[before].operation, events[before].scope), (operation, scope));
         assert_eq!(events[before].outcome, Outcome::Allowed);
     }

@@ -34,9 +34,11 @@ pub fn key_vault_error(error: KeyVaultError) -> ApiError {
     let problem = match error.kind() {
         ErrorKind::VaultNotFound | ErrorKind::ObjectNotFound => Problem::NotFound,
         ErrorKind::VaultExists | ErrorKind::Conflict | ErrorKind::TooManyVersions => Problem::Conflict,
-        ErrorKind::Forbidden | ErrorKind::NotEnabledForDiskEncryption => Problem::Forbidden,
+        ErrorKind::Forbidden | ErrorKind::PurgeProtected | ErrorKind::NotEnabledForDiskEncryption => {
+            Problem::Forbidden
+        }
         ErrorKind::Disabled => Problem::KeyVersionNotFound,
-        ErrorKind::NameConflict => Problem::KeyVaultNameConflict,
+        ErrorKind::NameConflict | ErrorKind::SoftDeleted => Problem::KeyVaultNameConflict,
         ErrorKind::BlobNotUsable => Problem::KeyVaultBlobNotUsable,
         ErrorKind::RootKey
         | ErrorKind::Damaged
@@ -46,7 +48,14 @@ pub fn key_vault_error(error: KeyVaultError) -> ApiError {
         _ => Problem::InvalidParameter,
     };
     let message = error.to_string();
-    let api = ApiError::new(problem, message);
+    let api = match error.kind() {
+        ErrorKind::SoftDeleted => ApiError::new(problem, message)
+            .recommend("Recover what holds the name, purge it, or use another name or key vault."),
+        ErrorKind::PurgeProtected => {
+            ApiError::new(problem, message).recommend("Wait for that date, or recover it.")
+        }
+        _ => ApiError::new(problem, message),
+    };
     // the message is taken over; what caused it is told behind it
     match cause(&error) {
         Some(cause) => api.because(cause),

@@ -68,11 +68,16 @@ impl Batch {
         for change in &self.points {
             points::apply(connection, change).await?;
         }
-        for event in &self.events {
-            events::append(connection, event).await?;
-        }
+        events::append(connection, &self.events.iter().collect::<Vec<_>>()).await?;
         Ok(Committed { revision })
     }
+}
+
+/// The number of the last batch, read within the transaction that `connection` is in.
+pub(crate) async fn last(connection: &mut SqliteConnection) -> Result<u64> {
+    let row = sqlx::query("SELECT number FROM batch WHERE only = 1").fetch_one(connection).await;
+    let row = row.map_err(|error| sqlite::error("the number of the last batch could not be read", error))?;
+    column::number(&row, "number")
 }
 
 /// What a committed batch became.

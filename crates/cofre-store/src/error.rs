@@ -3,7 +3,7 @@
 //! The message says what happened to which object; what the database said is the source. No body is ever part of a
 //! message.
 
-use std::{error::Error as StdError, fmt};
+use std::{error::Error as StdError, fmt, sync::Arc};
 
 /// The result of everything fallible here.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -14,6 +14,8 @@ pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// Something is not as the batch expected it: nothing was changed. [`StoreError::subject`] names it.
     Conflict,
+    /// The database has another version than the caller decided on: nothing was written.
+    Stale,
     /// Another process holds the database's lock for longer than we wait.
     Busy,
     /// The disk is full. What was committed before is there; the store goes on working when there is room.
@@ -40,6 +42,7 @@ impl ErrorKind {
     pub fn code(self) -> &'static str {
         match self {
             Self::Conflict => "StoreConflict",
+            Self::Stale => "StoreStale",
             Self::Busy => "StoreBusy",
             Self::Full => "StoreFull",
             Self::ReadOnly => "StoreReadOnly",
@@ -55,6 +58,7 @@ impl ErrorKind {
     fn default_recommendation(self) -> &'static str {
         match self {
             Self::Conflict => "Read it again and decide anew; somebody else changed it.",
+            Self::Stale => "Read again what you decided on, and decide anew; it may have changed.",
             Self::Busy => "Try again; if it stays so, look for a process that keeps the database locked.",
             Self::Full => "Free some space on the database's disk and try again; nothing was changed.",
             Self::ReadOnly => {
@@ -76,15 +80,15 @@ impl ErrorKind {
     }
 }
 
-/// An error of the store.
-#[derive(Debug, thiserror::Error)]
+/// An error of the store. A clone is for each of those whom one failure concerns.
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
     kind: ErrorKind,
     message: String,
     subject: Option<String>,
     #[source]
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl StoreError {
@@ -117,7 +121,7 @@ impl StoreError {
 
     #[must_use]
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 

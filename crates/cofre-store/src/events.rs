@@ -1,7 +1,9 @@
 //! Events: the audit log, append-only, a hash chain for each writer.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
-use sqlx::{SqliteConnection, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     chain::{self, ChainHead, Digest},
@@ -47,19 +49,24 @@ pub struct EventRow {
 
 /// How many events are read at once to verify them.
 const PAGE: usize = 256;
+/// How many rows one statement writes at most: a database takes a limited number of parameters.
+const ROWS: usize = 64;
+/// How many bytes of bodies one statement takes, unless it writes a single row.
+const STATEMENT_BYTES: usize = 4 << 20;
+
+fn digest(row: &SqliteRow, column: &'static str) -> Result<Digest> {
+    let bytes: &[u8] = column::get(row, column)?;
+    bytes.try_into().map_err(|_| StoreError::corrupt(format!("an event's {column} has not 32 bytes")))
+}
 
 fn decode(row: &SqliteRow) -> Result<EventRow> {
-    let digest = |column: &'static str| -> Result<Digest> {
-        let bytes: &[u8] = column::get(row, column)?;
-        bytes.try_into().map_err(|_| StoreError::corrupt(format!("an event's {column} has not 32 bytes")))
-    };
     Ok(EventRow {
         writer: column::get(row, "writer")?,
         sequence: column::number(row, "sequence")?,
         time: column::time(row, "time")?,
         body: column::get(row, "body")?,
-        previous: digest("previous")?,
-        hash: digest("hash")?,
+        previous: digest(row, "previous")?,
+        hash: digest(row, "hash")?,
     })
 }
 
@@ -77,27 +84,92 @@ pub(crate) async fn head(connection: &mut SqliteConnection, writer: &str) -> Res
     Ok(ChainHead { length: last.sequence, hash: last.hash })
 }
 
-/// Appends one event within a transaction that no other writer is in at the same time.
-pub(crate) async fn append(connection: &mut SqliteConnection, event: &Event) -> Result<()> {
-    let last = head(connection, &event.writer).await?;
-    let sequence = column::from_number(last.length, "chain")?.saturating_add(1);
-    let time = event.time.as_microsecond();
-    let hash = chain::hash(&event.writer, sequence, &last.hash, time, &event.body);
-    sqlx::query(
-        "INSERT INTO event (writer, sequence, time, previous, hash, body) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(&event.writer)
-    .bind(sequence)
-    .bind(time)
-    .bind(last.hash.as_slice())
-    .bind(hash.as_slice())
-    .bind(&event.body)
-    .execute(connection)
-    .await
-    .map_err(|error| {
-        sqlite::error(format!("event {}#{sequence} could not be written", event.writer), error)
-    })?;
+/// Where the chains of these events' writers end.
+async fn heads<'e>(
+    connection: &mut SqliteConnection,
+    events: &[&'e Event],
+) -> Result<BTreeMap<&'e str, ChainHead>> {
+    let mut heads: BTreeMap<_, _> =
+        events.iter().map(|event| (event.writer.as_str(), ChainHead::EMPTY)).collect();
+    let writers: Vec<_> = heads.keys().copied().collect();
+    for writers in writers.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("");
+        for (index, writer) in writers.iter().enumerate() {
+            let union = if index == 0 { "" } else { " UNION ALL " };
+            query
+                .push(format_args!(
+                    "{union}SELECT * FROM (SELECT writer, sequence, hash FROM event WHERE writer = "
+                ))
+                .push_bind(*writer)
+                .push(" ORDER BY sequence DESC LIMIT 1) AS last");
+        }
+        let rows = query.build().fetch_all(&mut *connection).await;
+        for row in
+            rows.map_err(|error| sqlite::error("the ends of the audit chains could not be read", error))?
+        {
+            let head = ChainHead { length: column::number(&row, "sequence")?, hash: digest(&row, "hash")? };
+            if let Some(found) = heads.get_mut(column::get::<&str, _>(&row, "writer")?) {
+                *found = head;
+            }
+        }
+    }
+    Ok(heads)
+}
+
+/// Appends events in their order, within a transaction that no other writer is in at the same time. The ends of the
+/// chains are read once; then each statement takes many events.
+pub(crate) async fn append(connection: &mut SqliteConnection, events: &[&Event]) -> Result<()> {
+    let mut heads = heads(connection, events).await?;
+    let mut rest = events;
+    while !rest.is_empty() {
+        let (rows, after) = rest.split_at(statement(rest));
+        insert(connection, rows, &mut heads).await?;
+        rest = after;
+    }
     Ok(())
+}
+
+/// How many of the events, one at least, go into one statement.
+fn statement(events: &[&Event]) -> usize {
+    let mut bytes = 0;
+    let fits = events.iter().take(ROWS).take_while(|event| {
+        bytes += event.body.len();
+        bytes <= STATEMENT_BYTES
+    });
+    fits.count().max(1)
+}
+
+async fn insert<'e>(
+    connection: &mut SqliteConnection,
+    events: &[&'e Event],
+    heads: &mut BTreeMap<&'e str, ChainHead>,
+) -> Result<()> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO event (writer, sequence, time, previous, hash, body) VALUES ",
+    );
+    for (index, event) in events.iter().enumerate() {
+        let head = heads.entry(&event.writer).or_insert(ChainHead::EMPTY);
+        let sequence = column::from_number(head.length.saturating_add(1), "chain")?;
+        let time = event.time.as_microsecond();
+        let hash = chain::hash(&event.writer, sequence, &head.hash, time, &event.body);
+        query
+            .push(if index == 0 { "(" } else { ", (" })
+            .push_bind(event.writer.as_str())
+            .push(", ")
+            .push_bind(sequence)
+            .push(", ")
+            .push_bind(time)
+            .push(", ")
+            .push_bind(head.hash.to_vec())
+            .push(", ")
+            .push_bind(hash.to_vec())
+            .push(", ")
+            .push_bind(event.body.as_slice())
+            .push(")");
+        *head = ChainHead { length: head.length + 1, hash };
+    }
+    let done = query.build().execute(connection).await;
+    done.map_err(|error| sqlite::error("the events could not be written", error)).map(drop)
 }
 
 fn unread(writer: &str, error: sqlx::Error) -> StoreError {

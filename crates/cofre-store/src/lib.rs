@@ -2,8 +2,9 @@
 //!
 //! A [`Store`] is one SQLite file. It knows nothing of backups: a document is a path, a kind and bytes; of a job and
 //! a point it knows the columns that lists filter on. Everything is changed through one call, [`Store::commit`], which
-//! applies a [`Batch`] wholly or not at all; when it returns, the batch is on the disk. All calls block, and may be
-//! made from any number of threads and processes at once.
+//! applies a [`Batch`] wholly or not at all; when it returns, the batch is on the disk. The exception are events that go
+//! with no other change: [`Store::append`] puts those of many callers into one transaction. All calls block, and may
+//! be made from any number of threads and processes at once.
 //!
 //! ```
 //! use cofre_store::{Batch, Change, ErrorKind, Store};
@@ -31,6 +32,7 @@ mod documents;
 mod error;
 mod events;
 mod executor;
+mod group;
 mod jobs;
 mod points;
 mod schema;

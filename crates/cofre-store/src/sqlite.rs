@@ -49,6 +49,8 @@ fn pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(TURN)
+        // A connection to a file is not lost.
+        .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)
 }

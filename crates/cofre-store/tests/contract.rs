@@ -41,6 +41,9 @@ fn contract(new: &dyn Fn() -> Store) {
         points_are_written_listed_and_rebuilt,
         events_are_chained,
         a_batch_is_one,
+        events_are_appended_alone,
+        a_decision_is_recorded_as_of_its_version,
+        many_events_at_once,
     ];
     for part in parts {
         part(&new());
@@ -474,4 +477,71 @@ fn a_batch_is_one(store: &Store) {
     assert_eq!(store.running().unwrap().len(), 2);
     assert_eq!((store.count_points("/i").unwrap(), store.verify_chain("w").unwrap().length), (1, 1));
     assert_eq!(store.commit(&batch()).unwrap().revision, 0);
+}
+
+fn events_are_appended_alone(store: &Store) {
+    assert_eq!(store.version().unwrap(), 0);
+    let revision = change(store, create("/a")).unwrap();
+    assert_eq!(store.version().unwrap(), revision);
+    store.append(&[], None).unwrap();
+    store.append(&[event("w", "1"), event("other", "1"), event("w", "2")], None).unwrap();
+    store.commit(&Batch { events: vec![event("w", "3"), event("w", "4")], ..batch() }).unwrap();
+    store.append(&[event("w", "5")], None).unwrap();
+    let bodies: Vec<_> = store.events("w", 1, 10).unwrap().into_iter().map(|event| event.body).collect();
+    assert_eq!(bodies, [b"1", b"2", b"3", b"4", b"5"]);
+    assert_eq!(store.verify_chain("w").unwrap().length, 5);
+    assert_eq!(store.verify_chain("other").unwrap().length, 1);
+    assert_eq!(store.version().unwrap(), revision + 1, "an append is no batch");
+
+    let refused = store.append(&[event("w", "6"), event("", "7")], None).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
+    let large = Event { body: vec![0; cofre_store::MAX_BODY + 1], ..event("w", "") };
+    assert_eq!(store.append(&[event("w", "6"), large], None).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(store.chain_head("w").unwrap().length, 5);
+}
+
+fn a_decision_is_recorded_as_of_its_version(store: &Store) {
+    let stale = |result: cofre_store::Result<()>| {
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.subject()), (ErrorKind::Stale, None), "{error}");
+    };
+    store.append(&[event("w", "1")], Some(0)).unwrap();
+    stale(store.append(&[event("w", "no")], Some(1)));
+    let first = change(store, create("/a")).unwrap();
+    stale(store.append(&[event("w", "no")], Some(0)));
+    store.append(&[event("w", "2")], Some(first)).unwrap();
+    conflict(change(store, create("/a")), "/a");
+    store.append(&[event("w", "3")], Some(first)).unwrap();
+    store.append(&[event("w", "4")], None).unwrap();
+    store.commit(&Batch { events: vec![event("w", "5")], ..batch() }).unwrap();
+    stale(store.append(&[event("w", "no")], Some(first)));
+    stale(store.append(&[event("w", "no")], Some(u64::MAX)));
+    stale(store.append(&[], Some(first)));
+    store.append(&[], Some(store.version().unwrap())).unwrap();
+    assert_eq!(store.verify_chain("w").unwrap().length, 5);
+}
+
+/// More than one statement takes: by their number, by their bytes, by their writers.
+fn many_events_at_once(store: &Store) {
+    let many: Vec<_> = (0..1000).map(|n| event(&format!("w{}", n % 150), &n.to_string())).collect();
+    store.append(&many, None).unwrap();
+    store.commit(&Batch { events: many, ..batch() }).unwrap();
+    for writer in 0..150 {
+        let bodies: Vec<usize> = store
+            .events(&format!("w{writer}"), 1, 100)
+            .unwrap()
+            .into_iter()
+            .map(|event| str::from_utf8(&event.body).unwrap().parse().unwrap())
+            .collect();
+        let once = || (0..1000).filter(|n| n % 150 == writer);
+        assert_eq!(bodies, once().chain(once()).collect::<Vec<_>>());
+        assert_eq!(store.verify_chain(&format!("w{writer}")).unwrap().length, bodies.len() as u64);
+    }
+    let large: Vec<_> = (0..5)
+        .map(|n| Event { body: vec![n; 3 << 20], ..event("large", "") })
+        .chain([event("large", "")])
+        .collect();
+    store.append(&large, None).unwrap();
+    assert_eq!(store.verify_chain("large").unwrap().length, 6);
+    assert_eq!(store.events("large", 4, 1).unwrap()[0].body, large[3].body);
 }

@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
+    collections::BTreeMap,
     env, fs,
-    io::{BufRead, BufReader, Write, stdout},
+    io::{BufRead, BufReader, Read, Write, stdout},
     path::Path,
     process::{Child, Command, Stdio},
     thread,
@@ -39,6 +40,7 @@ fn the_process_that_suffers() {
     let path = Path::new(&path);
     match part.to_str().unwrap() {
         "commit" => commit_for_ever(path, &name),
+        "append" => append_for_ever(path),
         "full" => fill(path, || fs::remove_file(path.with_file_name("filler")).unwrap(), &[ErrorKind::Full]),
         "limit" => {
             let before = getrlimit(Resource::Fsize);
@@ -104,6 +106,77 @@ fn commit_for_ever(path: &Path, name: &str) {
         writeln!(out, "\ncommitted {number}").unwrap();
         out.flush().unwrap();
     }
+}
+
+/// Who appends events at the same time, within one process.
+const APPENDING: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Appends pairs of events to one chain from several threads, and prints the number of each that was acknowledged.
+fn append_for_ever(path: &Path) {
+    let store = &Store::open(path).unwrap();
+    thread::scope(|scope| {
+        for name in APPENDING {
+            scope.spawn(move || {
+                let first = pairs(store)[name] + 1;
+                for number in first.. {
+                    let half = |half| event("shared", format!("{name} {number} {half}"));
+                    store.append(&[half(1), half(2)], None).unwrap();
+                    // In one call, so that lines of several threads do not mix.
+                    stdout().write_all(format!("\n{name} {number}\n").as_bytes()).unwrap();
+                    stdout().flush().unwrap();
+                }
+            });
+        }
+    });
+}
+
+/// How many pairs each thread appended; both halves of each are there, one after the other, and in order.
+fn pairs(store: &Store) -> BTreeMap<&'static str, u64> {
+    let mut pairs = BTreeMap::from(APPENDING.map(|name| (name, 0)));
+    let events = store.events("shared", 1, usize::MAX).unwrap();
+    for pair in events.chunks(2) {
+        let words = |event: &cofre_store::EventRow| -> Vec<String> {
+            str::from_utf8(&event.body).unwrap().split(' ').map(str::to_owned).collect()
+        };
+        let first = words(&pair[0]);
+        let count = pairs.get_mut(first[0].as_str()).unwrap();
+        *count += 1;
+        assert_eq!(first[1..], [count.to_string(), "1".to_owned()]);
+        assert_eq!(words(&pair[1]), [first[0].clone(), count.to_string(), "2".to_owned()]);
+    }
+    pairs
+}
+
+#[test]
+fn events_that_were_acknowledged_outlive_a_kill() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cofre.db");
+    drop(Store::open(&path).unwrap());
+    let mut known = BTreeMap::from(APPENDING.map(|name| (name, 0)));
+    for round in 0..8 {
+        let mut child = again(&[], "append", &path, "").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        // It is killed in the midst of the work: how deep differs from round to round.
+        thread::sleep(Duration::from_millis(30 + 41 * round));
+        child.kill().unwrap();
+        let mut printed = String::new();
+        lines.read_to_string(&mut printed).unwrap();
+        child.wait().unwrap();
+        let store = Store::open(&path).unwrap();
+        let found = pairs(&store);
+        for line in printed.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+            let Some((name, number)) = line.split_once(' ') else { continue };
+            let (Some(known), Ok(number)) = (known.get_mut(name), number.parse::<u64>()) else { continue };
+            *known = number.max(*known);
+        }
+        for name in APPENDING {
+            let (found, known) = (found[name], known[name]);
+            assert!(found == known || found == known + 1, "{name}: {known}, but there are {found}");
+        }
+        assert_eq!(store.verify_chain("shared").unwrap().length, 2 * found.values().sum::<u64>());
+        known = found;
+    }
+    assert!(known.values().all(|pairs| *pairs > 10), "they got nowhere: {known:?}");
 }
 
 /// The number in the last line that is whole.

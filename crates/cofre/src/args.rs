@@ -10,7 +10,8 @@ use jiff::SignedDuration;
 
 use crate::{
     control::{
-        audit, backup, host, init, job, keyvault, kit, policy, protection, recoverypoint, restore, vault, vm,
+        audit, backup, host, init, job, keyvault, kit, policy, principal, protection, recoverypoint, restore,
+        role, serve, vault, vm,
     },
     demo,
     disk_spec::{ChangedSpec, DiskSpec},
@@ -67,6 +68,15 @@ pub(crate) enum Command {
     /// Makes a home: the state of a backup service
     #[command(after_help = init::EXAMPLES)]
     Init(init::InitArgs),
+    /// Runs the service: the resource contract and key vaults, over TLS
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(serve::ServeArgs),
+    /// Who may log in, and with what
+    #[command(subcommand)]
+    Principal(principal::PrincipalCommand),
+    /// Which roles there are, and who has them
+    #[command(subcommand)]
+    Role(role::RoleCommand),
     /// What machines may use of this host
     #[command(subcommand)]
     Host(host::HostCommand),

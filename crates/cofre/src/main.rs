@@ -35,6 +35,8 @@ use crate::{
 pub(crate) struct Context {
     pub(crate) progress: Reporter,
     pub(crate) cancel: cofre_repo::Cancel,
+    /// Whether results go out as JSON.
+    pub(crate) json: bool,
     /// The home that was named, if one was.
     pub(crate) home: Option<PathBuf>,
 }
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
     let json = cli.global.is_json();
     let result = signals::watch().and_then(|cancel| {
         let progress = Reporter::start(cli.global.quiet, cli.command.stores());
-        let context = Context { progress, cancel, home: cli.global.home };
+        let context = Context { progress, cancel, json, home: cli.global.home };
         let result = run(cli.command, &context, !json);
         context.progress.stop();
         result
@@ -77,6 +79,9 @@ fn run(command: Command, context: &Context, aloud: bool) -> Result<Done> {
     match command {
         Command::Demo(args) => demo::run(&args, context, aloud),
         Command::Init(args) => control::init::run(args, context),
+        Command::Serve(args) => control::serve::run(&args, context),
+        Command::Principal(command) => control::principal::run(command, context),
+        Command::Role(command) => control::role::run(command, context),
         Command::Host(command) => control::host::run(command, context),
         Command::Keyvault(command) => control::keyvault::run(command, context),
         Command::Vm(command) => control::vm::run(command, context),

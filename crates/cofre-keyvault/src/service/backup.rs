@@ -41,8 +41,8 @@ impl KeyVaults {
     /// Restores a key with all versions under its own name. Needs the permission *restore*.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`], [`ErrorKind::BlobNotUsable`], [`ErrorKind::NameConflict`], and those of vault
-    /// and storage.
+    /// [`ErrorKind::Forbidden`], [`ErrorKind::BlobNotUsable`], [`ErrorKind::NameConflict`],
+    /// [`ErrorKind::SoftDeleted`], and those of vault and storage.
     pub fn restore_key(&self, caller: &Caller, vault: &str, blob: &[u8]) -> Result<KeyBundle> {
         self.audited(keys::event(caller, Operation::Restore, vault, "", None), |event| {
             let vault = self.authorize_key(caller, vault, KeyPermission::Restore)?;
@@ -54,7 +54,7 @@ impl KeyVaults {
                 }
             }
             let (head, key, changes) = self.restore(&vault, content, event)?;
-            Ok(Done { answer: keys::bundle(&head, key), changes })
+            Ok(Done { answer: keys::bundle(&vault, &head, key), changes })
         })
     }
 
@@ -67,7 +67,7 @@ impl KeyVaults {
             let vault = self.authorize_secret(caller, vault, SecretPermission::Restore)?;
             let content = blob::open::<SecretVersion>(&self.open_ring()?.ring, &self.place, blob)?;
             let (head, secret, changes) = self.restore(&vault, content, event)?;
-            Ok(Done { answer: secrets::properties(&head, secret), changes })
+            Ok(Done { answer: secrets::properties(&vault, &head, secret), changes })
         })
     }
 
@@ -87,7 +87,7 @@ impl KeyVaults {
         event: &mut AuditEvent,
     ) -> Result<(Head, T, Vec<Change>)> {
         event.object = Some(content.name.clone());
-        if let Some(taken) = self.head(vault, T::KIND, &content.name)? {
+        if let Some(taken) = self.claim(vault, T::KIND, &content.name, event)? {
             return Err(KeyVaultError::new(
                 ErrorKind::NameConflict,
                 format!(
@@ -112,6 +112,7 @@ impl KeyVaults {
             current: about.version.clone(),
             next: about.sequence.saturating_add(1),
             created: about.attributes.created,
+            deletion: None,
         };
         let path = T::KIND.head(&vault.key.id, &head.name);
         let body = seal_record(&vault.key, &path, &head)?;

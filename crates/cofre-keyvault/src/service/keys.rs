@@ -1,7 +1,7 @@
-//! Keys: making, reading, listing, changing, deleting.
+//! Keys: making, reading, listing, changing.
 
 use super::{
-    Done, KeyVaults,
+    Done, KeyVaults, OpenVault,
     objects::{about, update_about},
 };
 use crate::{
@@ -28,7 +28,7 @@ pub(super) fn event(
     AuditEvent::begin(caller, operation, Scope::Keys, vault, name, version)
 }
 
-pub(super) fn bundle(head: &Head, key: KeyVersion) -> KeyBundle {
+pub(super) fn bundle(vault: &OpenVault, head: &Head, key: KeyVersion) -> KeyBundle {
     KeyBundle {
         name: head.name.clone(),
         version: key.about.version,
@@ -37,16 +37,18 @@ pub(super) fn bundle(head: &Head, key: KeyVersion) -> KeyBundle {
         e: key.e.expose().to_vec(),
         attributes: key.about.attributes,
         tags: key.about.tags,
+        recovery: vault.vault.recovery(),
     }
 }
 
-fn properties(head: &Head, key: KeyVersion) -> ItemProperties {
+pub(super) fn properties(vault: &OpenVault, head: &Head, key: KeyVersion) -> ItemProperties {
     ItemProperties {
         name: head.name.clone(),
         version: key.about.version,
         content_type: None,
         attributes: key.about.attributes,
         tags: key.about.tags,
+        recovery: vault.vault.recovery(),
     }
 }
 
@@ -62,8 +64,8 @@ impl KeyVaults {
     /// Makes an RSA key, or a new version where the name exists. Needs the permission *create*.
     ///
     /// # Errors
-    /// [`ErrorKind::Forbidden`], [`ErrorKind::Invalid`],
-    /// and those of vault and storage.
+    /// [`ErrorKind::Forbidden`], [`ErrorKind::Invalid`], [`ErrorKind::SoftDeleted`], and those of vault and
+    /// storage.
     pub fn create_key(&self, caller: &Caller, vault: &str, name: &str, spec: &KeySpec) -> Result<KeyBundle> {
         self.add_key(caller, Operation::Create, KeyPermission::Create, (vault, name), spec, || {
             RsaMaterial::generate(spec.size)
@@ -116,8 +118,8 @@ impl KeyVaults {
             };
             made = Some(material);
             event.version = Some(key.about.version.clone());
-            let (head, changes) = self.add_version(&vault, name, &mut key)?;
-            Ok(Done { answer: bundle(&head, key), changes })
+            let (head, changes) = self.add_version(&vault, name, &mut key, event)?;
+            Ok(Done { answer: bundle(&vault, &head, key), changes })
         })
     }
 
@@ -127,11 +129,11 @@ impl KeyVaults {
     /// [`ErrorKind::Forbidden`],
     /// [`ErrorKind::ObjectNotFound`], and those of vault and storage.
     pub fn key(&self, caller: &Caller, vault: &str, name: &str, version: Option<&str>) -> Result<KeyBundle> {
-        self.audited(event(caller, Operation::Get, vault, name, version), |event| {
-            let vault = self.authorize_key(caller, vault, KeyPermission::Get)?;
-            let (head, key) = self.find::<KeyVersion>(&vault, name, version)?;
-            event.version = Some(key.body.about.version.clone());
-            Ok(Done::reading(bundle(&head.body, key.body)))
+        self.audited_reading(event(caller, Operation::Get, vault, name, version), |view, event| {
+            let vault = self.authorize_in(view, caller, vault, KeyPermission::Get)?;
+            let found = self.find_in::<KeyVersion>(view, &vault, name, version)?;
+            event.version = Some(found.body.about.version.clone());
+            Ok(bundle(&vault, &found.head, found.body.clone()))
         })
     }
 
@@ -190,20 +192,7 @@ impl KeyVaults {
                 key.body.operations = operations(wished);
             }
             let changes = vec![self.replace_version(&vault, &key)?];
-            Ok(Done { answer: bundle(&head.body, key.body), changes })
-        })
-    }
-
-    /// Deletes a key with all its versions, for good; returns what was its current version. Needs the
-    /// permission *delete*.
-    ///
-    /// # Errors
-    /// As [`key`](Self::key).
-    pub fn delete_key(&self, caller: &Caller, vault: &str, name: &str) -> Result<KeyBundle> {
-        self.audited(event(caller, Operation::Delete, vault, name, None), |_| {
-            let vault = self.authorize_key(caller, vault, KeyPermission::Delete)?;
-            let (head, key, changes) = self.delete_object::<KeyVersion>(&vault, name)?;
-            Ok(Done { answer: bundle(&head, key), changes })
+            Ok(Done { answer: bundle(&vault, &head.body, key.body), changes })
         })
     }
 }

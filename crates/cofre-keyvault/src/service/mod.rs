@@ -3,10 +3,17 @@
 
 mod backup;
 mod cryptography;
+mod deleted;
+mod deleted_vaults;
 mod keys;
 mod objects;
+#[cfg(test)]
+mod older_records;
+mod paging;
 mod proof_cache;
 mod prove;
+mod purge;
+mod reading;
 mod rings;
 mod secrets;
 mod signing;
@@ -17,17 +24,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use self::reading::Views;
 use crate::{
     audit::AuditEvent,
     caller::Caller,
     clock::Clock,
+    deletion::DeletionMark,
     encoding::{Fields, to_json},
     envelope::{self, NamedKey, RECORD},
     error::{ErrorKind, KeyVaultError, Result},
     permission::{KeyPermission, SecretPermission},
     place::Place,
-    policy::Permissions,
+    policy::{Permissions, Principal},
     ring::{self, Ring},
+    roles::RolePermissions,
     root_key::RootKey,
     state::{Change, Record, State, StateError},
     vault::Vault,
@@ -45,6 +55,10 @@ pub struct KeyVaults {
     root: RwLock<NamedKey>,
     /// Proofs cost memory and time: one runs after another.
     proving: Mutex<()>,
+    /// What decides in role-based vaults.
+    roles: Option<Arc<dyn RolePermissions>>,
+    /// What reading operations looked at last.
+    views: Views,
 }
 
 impl fmt::Debug for KeyVaults {
@@ -77,6 +91,8 @@ struct OpenVault {
     revision: u64,
     vault: Vault,
     key: NamedKey,
+    /// When it is deleted.
+    deletion: Option<DeletionMark>,
 }
 
 impl KeyVaults {
@@ -93,9 +109,17 @@ impl KeyVaults {
         place: &Place,
     ) -> Result<Self> {
         let (place, root) = (place.checked()?, RwLock::new(root_key.ring_key()?));
-        let service = Self { state, clock, place, root, proving: Mutex::new(()) };
+        let service =
+            Self { state, clock, place, root, proving: Mutex::new(()), roles: None, views: Views::default() };
         service.ensure_blob_key()?;
         Ok(service)
+    }
+
+    /// Lets `roles` say who may do what in role-based vaults. Without it nobody may do anything there.
+    #[must_use]
+    pub fn with_roles(mut self, roles: Arc<dyn RolePermissions>) -> Self {
+        self.roles = Some(roles);
+        self
     }
 
     /// The place, in lower case.
@@ -121,7 +145,13 @@ impl KeyVaults {
                 }
             };
             event.allowed(self.clock.now());
-            match self.state.commit(&changes, std::slice::from_ref(&event)) {
+            let events = std::slice::from_ref(&event);
+            let committed = if changes.is_empty() {
+                self.state.append(events, None)
+            } else {
+                self.state.commit(&changes, events)
+            };
+            match committed {
                 Ok(()) => return Ok(answer),
                 Err(StateError::Conflict { .. }) if !changes.is_empty() => std::thread::yield_now(),
                 Err(error) if changes.is_empty() => return Err(unaudited(error)),
@@ -135,7 +165,7 @@ impl KeyVaults {
             )
         });
         event.refused(self.clock.now(), &error);
-        self.state.commit(&[], &[event]).map_err(unaudited)?;
+        self.state.append(&[event], None).map_err(unaudited)?;
         Err(error)
     }
 
@@ -184,21 +214,23 @@ impl KeyVaults {
     /// The vault, if the caller has all of the permissions needed.
     fn authorize(&self, caller: &Caller, vault: &str, needed: &Permissions) -> Result<OpenVault> {
         let open = self.open_vault(vault)?;
-        let missing = needed.without(&open.vault.permissions_of(&caller.into()));
+        let missing = needed.without(&self.permissions_in(&open.vault, &caller.into())?);
         if missing.is_empty() {
             return Ok(open);
         }
-        let keys = missing.keys.iter().map(|permission| format!("keys/{permission}"));
-        let secrets = missing.secrets.iter().map(|permission| format!("secrets/{permission}"));
-        Err(KeyVaultError::new(
-            ErrorKind::Forbidden,
-            format!(
-                "the principal {} lacks {} on the key vault {}: add an access policy",
-                crate::audit::tidy(&caller.object_id),
-                keys.chain(secrets).collect::<Vec<_>>().join(", "),
-                open.vault.name
-            ),
-        ))
+        Err(lacking(caller, &open.vault, &missing))
+    }
+
+    /// What a principal may do in a vault: by its access policies, or, where it is role-based, by roles.
+    fn permissions_in(&self, vault: &Vault, principal: &Principal) -> Result<Permissions> {
+        match &self.roles {
+            _ if !vault.role_based => Ok(vault.permissions_of(principal)),
+            None => Ok(Permissions::default()),
+            Some(roles) => roles.permissions(principal, &vault.id).map_err(|error| {
+                let message = format!("the roles on the key vault {} cannot be read", vault.name);
+                KeyVaultError::new(ErrorKind::State, message).with_source(error)
+            }),
+        }
     }
 
     fn authorize_key(&self, caller: &Caller, vault: &str, permission: KeyPermission) -> Result<OpenVault> {
@@ -213,6 +245,22 @@ impl KeyVaults {
     ) -> Result<OpenVault> {
         self.authorize(caller, vault, &Permissions { secrets: [permission].into(), ..Permissions::default() })
     }
+}
+
+/// The refusal of a caller who lacks permissions.
+fn lacking(caller: &Caller, vault: &Vault, missing: &Permissions) -> KeyVaultError {
+    let keys = missing.keys.iter().map(|permission| format!("keys/{permission}"));
+    let secrets = missing.secrets.iter().map(|permission| format!("secrets/{permission}"));
+    let advice = if vault.role_based { "assign a role" } else { "add an access policy" };
+    KeyVaultError::new(
+        ErrorKind::Forbidden,
+        format!(
+            "the principal {} lacks {} on the key vault {}: {advice}",
+            crate::audit::tidy(&caller.object_id),
+            keys.chain(secrets).collect::<Vec<_>>().join(", "),
+            vault.name
+        ),
+    )
 }
 
 fn unaudited(error: StateError) -> KeyVaultError {

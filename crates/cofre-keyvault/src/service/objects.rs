@@ -1,10 +1,11 @@
-//! What operations on keys and on secrets share: finding, adding, changing, listing and deleting versions.
+//! What operations on keys and on secrets share: finding, adding, changing and listing versions.
 
 use jiff::Timestamp;
 
 use super::{KeyVaults, OpenVault, open_record, seal_record};
 use crate::{
     attributes::{self, AttributesChange, Tags},
+    audit::AuditEvent,
     bundle::{Page, PageRequest},
     crypto::random_id,
     error::{ErrorKind, KeyVaultError, Result},
@@ -13,7 +14,7 @@ use crate::{
     state::{Change, Record},
 };
 
-fn no_object(kind: Kind, name: &str, vault: &OpenVault) -> KeyVaultError {
+pub(super) fn no_object(kind: Kind, name: &str, vault: &OpenVault) -> KeyVaultError {
     KeyVaultError::new(
         ErrorKind::ObjectNotFound,
         format!("there is no {} {name} in the key vault {}", kind.noun(), vault.vault.name),
@@ -48,10 +49,57 @@ pub(super) fn update_about(
 }
 
 impl KeyVaults {
+    /// The head of an object, be it deleted or not.
     pub(super) fn head(&self, vault: &OpenVault, kind: Kind, name: &str) -> Result<Option<Stored<Head>>> {
         names::check_object_name(name)?;
         let Some(record) = self.read(&kind.head(&vault.key.id, name))? else { return Ok(None) };
         unseal(vault, record).map(Some)
+    }
+
+    /// The head of an object that is not deleted.
+    fn live_head(&self, vault: &OpenVault, kind: Kind, name: &str) -> Result<Stored<Head>> {
+        let head = self.head(vault, kind, name)?.ok_or_else(|| no_object(kind, name, vault))?;
+        let Some(mark) = head.body.deletion else { return Ok(head) };
+        let Some(deletion) = mark.recoverable(self.clock.now()) else {
+            return Err(no_object(kind, name, vault));
+        };
+        Err(KeyVaultError::new(
+            ErrorKind::ObjectNotFound,
+            format!(
+                "the {} {} in the key vault {} was deleted: it can be recovered until {}",
+                kind.noun(),
+                head.body.name,
+                vault.vault.name,
+                deletion.scheduled_purge
+            ),
+        ))
+    }
+
+    /// The head of the object that has a name; refuses a name that a deleted one holds. What is left of
+    /// one whose scheduled date has come is removed first.
+    pub(super) fn claim(
+        &self,
+        vault: &OpenVault,
+        kind: Kind,
+        name: &str,
+        event: &AuditEvent,
+    ) -> Result<Option<Stored<Head>>> {
+        let Some(head) = self.head(vault, kind, name)? else { return Ok(None) };
+        let Some(mark) = head.body.deletion else { return Ok(Some(head)) };
+        if let Some(deletion) = mark.recoverable(self.clock.now()) {
+            return Err(KeyVaultError::new(
+                ErrorKind::SoftDeleted,
+                format!(
+                    "the name {} is held by a deleted {} of the key vault {} until {}: recover it, or purge it",
+                    head.body.name,
+                    kind.noun(),
+                    vault.vault.name,
+                    deletion.scheduled_purge
+                ),
+            ));
+        }
+        self.finish_object_purge(vault, kind, name, event)?;
+        self.head(vault, kind, name)
     }
 
     /// A version, or the current one.
@@ -62,21 +110,31 @@ impl KeyVaults {
         version: Option<&str>,
     ) -> Result<(Stored<Head>, Stored<T>)> {
         version.map_or(Ok(()), names::check_version)?;
-        let head = self.head(vault, T::KIND, name)?.ok_or_else(|| no_object(T::KIND, name, vault))?;
-        let version = version.unwrap_or(&head.body.current);
-        let record = self.read(&T::KIND.version(&vault.key.id, name, version))?.ok_or_else(|| {
+        let head = self.live_head(vault, T::KIND, name)?;
+        let found = self.version(vault, &head.body, version)?;
+        Ok((head, found))
+    }
+
+    /// A version of an object, or its current one.
+    pub(super) fn version<T: Version>(
+        &self,
+        vault: &OpenVault,
+        head: &Head,
+        version: Option<&str>,
+    ) -> Result<Stored<T>> {
+        let version = version.unwrap_or(&head.current);
+        let record = self.read(&T::KIND.version(&vault.key.id, &head.name, version))?.ok_or_else(|| {
             KeyVaultError::new(
                 ErrorKind::ObjectNotFound,
                 format!(
                     "the {} {} in the key vault {} has no version {version}",
                     T::KIND.noun(),
-                    head.body.name,
+                    head.name,
                     vault.vault.name
                 ),
             )
         })?;
-        let found = unseal(vault, record)?;
-        Ok((head, found))
+        unseal(vault, record)
     }
 
     /// The changes that make `version` the newest and current one of its name.
@@ -85,13 +143,14 @@ impl KeyVaults {
         vault: &OpenVault,
         name: &str,
         version: &mut T,
+        event: &AuditEvent,
     ) -> Result<(Head, Vec<Change>)> {
         let created = version.about().attributes.created;
         let current = version.about().version.clone();
         let path = T::KIND.head(&vault.key.id, name);
-        let (head, change) = match self.head(vault, T::KIND, name)? {
+        let (head, change) = match self.claim(vault, T::KIND, name, event)? {
             None => {
-                let head = Head { name: name.to_owned(), current, next: 1, created };
+                let head = Head { name: name.to_owned(), current, next: 1, created, deletion: None };
                 let body = seal_record(&vault.key, &path, &head)?;
                 version.about_mut().sequence = 0;
                 (head, Change::Create { path, body })
@@ -143,27 +202,26 @@ impl KeyVaults {
         Ok(versions)
     }
 
-    /// Names and their current versions.
+    /// Names that are not deleted, and their current versions.
     pub(super) fn list_objects<T: Version, I>(
         &self,
         vault: &OpenVault,
         page: PageRequest<'_>,
-        item: impl Fn(&Head, T) -> I,
+        item: impl Fn(&OpenVault, &Head, T) -> I,
     ) -> Result<Page<I>> {
-        let prefix = T::KIND.heads(&vault.key.id);
-        let after = page.after.map(|name| T::KIND.head(&vault.key.id, name));
-        let records = self.list(&prefix, after.as_deref(), page.bounded())?;
-        let next = next(&records, &prefix, page);
-        let mut items = Vec::with_capacity(records.len());
-        for record in records {
-            let head: Stored<Head> = unseal(vault, record)?;
-            let path = T::KIND.version(&vault.key.id, &head.body.name, &head.body.current);
-            // One that was deleted since is not listed.
-            if let Some(version) = self.read(&path)? {
-                items.push(item(&head.body, unseal::<T>(vault, version)?.body));
+        self.page_of(&T::KIND.heads(&vault.key.id), page, |record| {
+            let head = unseal::<Head>(vault, record)?.body;
+            if head.deletion.is_some() {
+                return Ok(None);
             }
-        }
-        Ok(Page { items, next })
+            Ok(self.current::<T>(vault, &head)?.map(|version| item(vault, &head, version)))
+        })
+    }
+
+    /// The current version of an object, unless it was purged since.
+    pub(super) fn current<T: Version>(&self, vault: &OpenVault, head: &Head) -> Result<Option<T>> {
+        let record = self.read(&T::KIND.version(&vault.key.id, &head.name, &head.current))?;
+        record.map(|record| Ok(unseal::<T>(vault, record)?.body)).transpose()
     }
 
     /// The versions of one name, by id.
@@ -172,33 +230,12 @@ impl KeyVaults {
         vault: &OpenVault,
         name: &str,
         page: PageRequest<'_>,
-        item: impl Fn(&Head, T) -> I,
+        item: impl Fn(&OpenVault, &Head, T) -> I,
     ) -> Result<Page<I>> {
-        let head = self.head(vault, T::KIND, name)?.ok_or_else(|| no_object(T::KIND, name, vault))?;
-        let prefix = T::KIND.versions(&vault.key.id, name);
-        let after = page.after.map(|version| T::KIND.version(&vault.key.id, name, version));
-        let records = self.list(&prefix, after.as_deref(), page.bounded())?;
-        let next = next(&records, &prefix, page);
-        let mut items = Vec::with_capacity(records.len());
-        for record in records {
-            items.push(item(&head.body, unseal::<T>(vault, record)?.body));
-        }
-        Ok(Page { items, next })
-    }
-
-    /// The changes that delete an object with all versions, and its current version.
-    pub(super) fn delete_object<T: Version>(
-        &self,
-        vault: &OpenVault,
-        name: &str,
-    ) -> Result<(Head, T, Vec<Change>)> {
-        let (head, current) = self.find::<T>(vault, name, None)?;
-        let records = self.list_all(&T::KIND.versions(&vault.key.id, name), usize::MAX)?;
-        let mut changes = vec![Change::Delete { path: head.path, revision: head.revision }];
-        changes.extend(
-            records.into_iter().map(|Record { path, revision, .. }| Change::Delete { path, revision }),
-        );
-        Ok((head.body, current.body, changes))
+        let head = self.live_head(vault, T::KIND, name)?.body;
+        self.page_of(&T::KIND.versions(&vault.key.id, name), page, |record| {
+            Ok(Some(item(vault, &head, unseal::<T>(vault, record)?.body)))
+        })
     }
 }
 
@@ -209,12 +246,7 @@ pub(super) fn create_version<T: Version>(vault: &OpenVault, name: &str, version:
     Ok(Change::Create { path, body })
 }
 
-fn unseal<T: serde::de::DeserializeOwned>(vault: &OpenVault, record: Record) -> Result<Stored<T>> {
+pub(super) fn unseal<T: serde::de::DeserializeOwned>(vault: &OpenVault, record: Record) -> Result<Stored<T>> {
     let body = open_record(&vault.key, &record.path, &record.body)?;
     Ok(Stored { path: record.path, revision: record.revision, body })
-}
-
-fn next(records: &[Record], prefix: &str, page: PageRequest<'_>) -> Option<String> {
-    let last = records.last().filter(|_| records.len() == page.bounded())?;
-    last.path.strip_prefix(prefix).map(str::to_owned)
 }

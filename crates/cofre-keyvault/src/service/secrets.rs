@@ -1,9 +1,9 @@
-//! Secrets: setting, reading, listing, changing, deleting.
+//! Secrets: setting, reading, listing, changing.
 
 use zeroize::Zeroizing;
 
 use super::{
-    Done, KeyVaults,
+    Done, KeyVaults, OpenVault,
     objects::{about, describe, update_about},
 };
 use crate::{
@@ -28,13 +28,14 @@ pub(super) fn event(
     AuditEvent::begin(caller, operation, Scope::Secrets, vault, name, version)
 }
 
-pub(super) fn properties(head: &Head, secret: SecretVersion) -> ItemProperties {
+pub(super) fn properties(vault: &OpenVault, head: &Head, secret: SecretVersion) -> ItemProperties {
     ItemProperties {
         name: head.name.clone(),
         version: secret.about.version,
         content_type: secret.content_type,
         attributes: secret.about.attributes,
         tags: secret.about.tags,
+        recovery: vault.vault.recovery(),
     }
 }
 
@@ -50,7 +51,7 @@ impl KeyVaults {
     ///
     /// # Errors
     /// [`ErrorKind::Forbidden`](crate::ErrorKind::Forbidden), [`ErrorKind::Invalid`](crate::ErrorKind::Invalid),
-    /// and those of vault and storage.
+    /// [`ErrorKind::SoftDeleted`](crate::ErrorKind::SoftDeleted), and those of vault and storage.
     pub fn set_secret(
         &self,
         caller: &Caller,
@@ -68,8 +69,9 @@ impl KeyVaults {
                 value: SecretBytes::new(Zeroizing::new(spec.value.expose().as_bytes().to_vec())),
             };
             event.version = Some(secret.about.version.clone());
-            let (head, changes) = self.add_version(&vault, name, &mut secret)?;
-            let answer = SecretBundle { properties: properties(&head, secret), value: spec.value.clone() };
+            let (head, changes) = self.add_version(&vault, name, &mut secret, event)?;
+            let answer =
+                SecretBundle { properties: properties(&vault, &head, secret), value: spec.value.clone() };
             Ok(Done { answer, changes })
         })
     }
@@ -88,14 +90,14 @@ impl KeyVaults {
         name: &str,
         version: Option<&str>,
     ) -> Result<SecretBundle> {
-        self.audited(event(caller, Operation::Get, vault, name, version), |event| {
-            let vault = self.authorize_secret(caller, vault, SecretPermission::Get)?;
-            let (head, secret) = self.find::<SecretVersion>(&vault, name, version)?;
-            let (head, secret) = (head.body, secret.body);
+        self.audited_reading(event(caller, Operation::Get, vault, name, version), |view, event| {
+            let vault = self.authorize_in(view, caller, vault, SecretPermission::Get)?;
+            let found = self.find_in::<SecretVersion>(view, &vault, name, version)?;
+            let secret = &found.body;
             event.version = Some(secret.about.version.clone());
-            secret.about.attributes.check_enabled(&describe(Kind::Secret, &head, &secret.about))?;
-            let value = value(&secret)?;
-            Ok(Done::reading(SecretBundle { properties: properties(&head, secret), value }))
+            secret.about.attributes.check_enabled(&describe(Kind::Secret, &found.head, &secret.about))?;
+            let value = value(secret)?;
+            Ok(SecretBundle { properties: properties(&vault, &found.head, secret.clone()), value })
         })
     }
 
@@ -157,20 +159,7 @@ impl KeyVaults {
                 secret.body.content_type.clone_from(&update.content_type);
             }
             let changes = vec![self.replace_version(&vault, &secret)?];
-            Ok(Done { answer: properties(&head.body, secret.body), changes })
-        })
-    }
-
-    /// Deletes a secret with all its versions, for good; returns what was its current version. Needs the
-    /// permission *delete*.
-    ///
-    /// # Errors
-    /// As [`list_secret_versions`](Self::list_secret_versions).
-    pub fn delete_secret(&self, caller: &Caller, vault: &str, name: &str) -> Result<ItemProperties> {
-        self.audited(event(caller, Operation::Delete, vault, name, None), |_| {
-            let vault = self.authorize_secret(caller, vault, SecretPermission::Delete)?;
-            let (head, secret, changes) = self.delete_object::<SecretVersion>(&vault, name)?;
-            Ok(Done { answer: properties(&head, secret), changes })
+            Ok(Done { answer: properties(&vault, &head.body, secret.body), changes })
         })
     }
 }

@@ -8,10 +8,10 @@ use crate::{
     audit::{AuditEvent, Operation, Scope},
     bundle::{Page, PageRequest},
     caller::Caller,
-    envelope::{self, RECORD},
+    deletion::DeletionMark,
+    envelope::{self, NamedKey, RECORD},
     error::{ErrorKind, KeyVaultError, Result},
     names,
-    objects::Kind,
     place::Place,
     policy::{AccessPolicy, Permissions, Principal},
     state::{Change, Record},
@@ -27,17 +27,20 @@ pub(super) const VAULTS: &str = "vaults/";
 struct StoredVault {
     place: Place,
     vault: Vault,
+    /// When it is deleted; the record stays in its place and so holds the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deletion: Option<DeletionMark>,
 }
 
-fn path(name: &str) -> String {
+pub(super) fn path(name: &str) -> String {
     format!("{VAULTS}{}", name.to_ascii_lowercase())
 }
 
-fn not_found(name: &str) -> KeyVaultError {
+pub(super) fn not_found(name: &str) -> KeyVaultError {
     KeyVaultError::new(ErrorKind::VaultNotFound, format!("there is no key vault {name}"))
 }
 
-fn event(caller: &Caller, operation: Operation, vault: &str) -> AuditEvent {
+pub(super) fn event(caller: &Caller, operation: Operation, vault: &str) -> AuditEvent {
     AuditEvent::begin(caller, operation, Scope::Vault, vault, "", None)
 }
 
@@ -45,24 +48,18 @@ impl KeyVaults {
     /// Makes a vault, with a key of its own for what will be in it.
     ///
     /// # Errors
-    /// [`ErrorKind::VaultExists`], [`ErrorKind::Invalid`], and those of the storage.
+    /// [`ErrorKind::VaultExists`], [`ErrorKind::SoftDeleted`], [`ErrorKind::Invalid`], and those of the storage.
     pub fn create_vault(&self, caller: &Caller, spec: &VaultSpec) -> Result<Vault> {
-        self.audited(event(caller, Operation::CreateVault, &spec.name), |_| {
+        self.audited(event(caller, Operation::CreateVault, &spec.name), |event| {
             let now = self.clock.now();
             let vault = Vault::new(spec, &self.place, now)?;
             let path = path(&vault.name);
-            if self.read(&path)?.is_some() {
-                return Err(KeyVaultError::new(
-                    ErrorKind::VaultExists,
-                    format!("the name {} is taken by another key vault", vault.name),
-                ));
-            }
+            self.claim_vault_name(&vault.name, event)?;
             let mut ring = self.open_ring()?;
             let key = ring.ring.add_vault_key(&vault.name, &self.place, now)?;
-            let stored = StoredVault { place: self.place.clone(), vault };
-            let body = seal_record(&key, &path, &stored)?;
+            let body = self.seal_vault(&key, &path, &vault, None)?;
             let changes = vec![self.replace_ring(&ring)?, Change::Create { path, body }];
-            Ok(Done { answer: stored.vault, changes })
+            Ok(Done { answer: vault, changes })
         })
     }
 
@@ -79,15 +76,10 @@ impl KeyVaults {
     /// # Errors
     /// Those of the storage.
     pub fn list_vaults(&self, page: PageRequest<'_>) -> Result<Page<Vault>> {
-        let after = page.after.map(path);
-        let records = self.list(VAULTS, after.as_deref(), page.bounded())?;
-        let full = records.len() == page.bounded();
-        let next = records.last().filter(|_| full).map(|record| record.path[VAULTS.len()..].to_owned());
-        let mut items = Vec::new();
-        for record in records {
-            items.extend(self.unseal_vault(record)?.map(|open| open.vault));
-        }
-        Ok(Page { items, next })
+        self.page_of(VAULTS, page, |record| {
+            let open = self.unseal_vault(record)?.filter(|open| open.deletion.is_none());
+            Ok(open.map(|open| open.vault))
+        })
     }
 
     /// Changes flags, or all policies at once. Takes effect with the next operation.
@@ -122,29 +114,8 @@ impl KeyVaults {
         })
     }
 
-    /// Deletes a vault with all keys and secrets in it, for good. Backup blobs of them stay usable.
-    ///
-    /// # Errors
-    /// [`ErrorKind::VaultNotFound`], and those of the storage.
-    pub fn delete_vault(&self, caller: &Caller, name: &str) -> Result<Vault> {
-        self.audited(event(caller, Operation::DeleteVault, name), |_| {
-            let open = self.open_vault(name)?;
-            let mut changes = vec![Change::Delete { path: open.path, revision: open.revision }];
-            for kind in [Kind::Key, Kind::Secret] {
-                for prefix in [kind.heads(&open.key.id), kind.all_versions(&open.key.id)] {
-                    let records = self.list_all(&prefix, usize::MAX)?;
-                    changes.extend(
-                        records
-                            .into_iter()
-                            .map(|Record { path, revision, .. }| Change::Delete { path, revision }),
-                    );
-                }
-            }
-            Ok(Done { answer: open.vault, changes })
-        })
-    }
-
-    /// Which of the permissions needed a principal lacks on a vault.
+    /// Which of the permissions needed a principal lacks on a vault: by its access policies, or, where it is
+    /// role-based, by roles.
     ///
     /// # Errors
     /// [`ErrorKind::VaultNotFound`], and those of the storage.
@@ -154,7 +125,8 @@ impl KeyVaults {
         principal: &Principal,
         needed: &Permissions,
     ) -> Result<Permissions> {
-        Ok(needed.without(&self.open_vault(vault)?.vault.permissions_of(principal)))
+        let open = self.open_vault(vault)?;
+        Ok(needed.without(&self.permissions_in(&open.vault, principal)?))
     }
 
     fn change_vault(
@@ -164,22 +136,47 @@ impl KeyVaults {
         mut change: impl FnMut(&mut Vault) -> Result<()>,
     ) -> Result<Vault> {
         self.audited(event, |_| {
-            let OpenVault { path, revision, mut vault, key } = self.open_vault(name)?;
+            let OpenVault { path, revision, mut vault, key, deletion } = self.open_vault(name)?;
             change(&mut vault)?;
-            let stored = StoredVault { place: self.place.clone(), vault };
-            let body = seal_record(&key, &path, &stored)?;
-            Ok(Done { answer: stored.vault, changes: vec![Change::Replace { path, revision, body }] })
+            let body = self.seal_vault(&key, &path, &vault, deletion)?;
+            Ok(Done { answer: vault, changes: vec![Change::Replace { path, revision, body }] })
         })
     }
 
+    /// The record of a vault, sealed under its own key.
+    pub(super) fn seal_vault(
+        &self,
+        key: &NamedKey,
+        path: &str,
+        vault: &Vault,
+        deletion: Option<DeletionMark>,
+    ) -> Result<Vec<u8>> {
+        seal_record(key, path, &StoredVault { place: self.place.clone(), vault: vault.clone(), deletion })
+    }
+
+    /// A vault that is not deleted.
     pub(super) fn open_vault(&self, name: &str) -> Result<OpenVault> {
+        let open = self.find_vault(name)?;
+        let Some(mark) = open.deletion else { return Ok(open) };
+        let deletion = mark.recoverable(self.clock.now()).ok_or_else(|| not_found(name))?;
+        Err(KeyVaultError::new(
+            ErrorKind::VaultNotFound,
+            format!(
+                "the key vault {} was deleted: it can be recovered until {}",
+                open.vault.name, deletion.scheduled_purge
+            ),
+        ))
+    }
+
+    /// A vault, be it deleted or not.
+    pub(super) fn find_vault(&self, name: &str) -> Result<OpenVault> {
         names::check_vault_name(name)?;
         let record = self.read(&path(name))?.ok_or_else(|| not_found(name))?;
         self.unseal_vault(record)?.ok_or_else(|| not_found(name))
     }
 
     /// `None` when the vault is of another place: it is as good as not there.
-    fn unseal_vault(&self, record: Record) -> Result<Option<OpenVault>> {
+    pub(super) fn unseal_vault(&self, record: Record) -> Result<Option<OpenVault>> {
         let Record { path, revision, body } = record;
         let damaged = || KeyVaultError::damaged(&path);
         let id = envelope::key_id(RECORD, &body).ok_or_else(damaged)?;
@@ -188,6 +185,6 @@ impl KeyVaults {
         if !stored.place.is_same_as(&self.place) {
             return Ok(None);
         }
-        Ok(Some(OpenVault { path, revision, vault: stored.vault, key }))
+        Ok(Some(OpenVault { path, revision, vault: stored.vault, key, deletion: stored.deletion }))
     }
 }

@@ -27,6 +27,10 @@ impl TestClock {
     pub(crate) fn advance(&self, seconds: i64) {
         *self.0.lock().unwrap() += SignedDuration::from_secs(seconds);
     }
+
+    pub(crate) fn advance_days(&self, days: i64) {
+        self.advance(days * 86_400);
+    }
 }
 
 impl Clock for TestClock {
@@ -53,7 +57,12 @@ pub(crate) fn place(subscription: &str, geography: &str) -> Place {
 }
 
 pub(crate) fn caller(object_id: &str) -> Caller {
-    Caller { object_id: object_id.into(), tenant: "tenant".into(), name: format!("the {object_id}") }
+    Caller {
+        object_id: object_id.into(),
+        tenant: "tenant".into(),
+        name: format!("the {object_id}"),
+        ..Caller::default()
+    }
 }
 
 impl Home {
@@ -72,13 +81,19 @@ impl Home {
 
     /// A vault on which the administrator may do everything.
     pub(crate) fn with_vault(self, name: &str) -> Self {
+        self.vaults.create_vault(&self.admin, &self.spec(name)).unwrap();
+        self
+    }
+
+    /// What such a vault is made of.
+    pub(crate) fn spec(&self, name: &str) -> VaultSpec {
         let everything = Permissions {
             keys: KeyPermission::ALL.iter().copied().collect(),
             secrets: SecretPermission::ALL.iter().copied().collect(),
             certificates: BTreeSet::new(),
         };
         let subscription = &self.vaults.place().subscription;
-        let spec = VaultSpec {
+        VaultSpec {
             id: format!(
                 "/subscriptions/{subscription}/resourceGroups/g/providers/Microsoft.KeyVault/vaults/{name}"
             ),
@@ -91,9 +106,25 @@ impl Home {
                 permissions: everything,
             }],
             ..VaultSpec::default()
-        };
-        self.vaults.create_vault(&self.admin, &spec).unwrap();
-        self
+        }
+    }
+
+    /// Deletes a key for good.
+    pub(crate) fn end_key(&self, vault: &str, name: &str) {
+        self.vaults.delete_key(&self.admin, vault, name).unwrap();
+        self.vaults.purge_key(&self.admin, vault, name).unwrap();
+    }
+
+    /// Deletes a secret for good.
+    pub(crate) fn end_secret(&self, vault: &str, name: &str) {
+        self.vaults.delete_secret(&self.admin, vault, name).unwrap();
+        self.vaults.purge_secret(&self.admin, vault, name).unwrap();
+    }
+
+    /// Deletes a vault for good.
+    pub(crate) fn end_vault(&self, name: &str) {
+        self.vaults.delete_vault(&self.admin, name).unwrap();
+        self.vaults.purge_vault(&self.admin, name).unwrap();
     }
 
     pub(crate) fn allow(

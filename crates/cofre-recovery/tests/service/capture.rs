@@ -44,8 +44,10 @@ fn disks_with_secrets_of_their_own_in_two_key_vaults() {
     assert_eq!(states, [ProofState::Proven, ProofState::Proven, ProofState::NotEncrypted]);
 
     // everything goes, and both pairs come back into one vault
-    world.vaults.delete_vault(&world.operator, "kv1").unwrap();
-    world.vaults.delete_vault(&world.operator, "kv2").unwrap();
+    for name in ["kv1", "kv2"] {
+        world.vaults.delete_vault(&world.operator, name).unwrap();
+        world.vaults.purge_vault(&world.operator, name).unwrap();
+    }
     let folder = world.folder.path().join("out");
     fs::create_dir(&folder).unwrap();
     let account = StorageAccount { name: "out".into(), folder };
@@ -69,6 +71,13 @@ fn disks_with_secrets_of_their_own_in_two_key_vaults() {
     for name in ["kv1", "kv2"] {
         world.key_vault(name);
         world.vaults.delete_key(&world.operator, name, "kek").unwrap();
+    }
+    // a deleted key keeps its name: nothing is put in its place
+    let error = put(&Destination::Original).unwrap_err();
+    assert_eq!(error.problem(), Problem::KeyVaultNameConflict);
+    assert!(error.recommendation().contains("purge"), "{}", error.recommendation());
+    for name in ["kv1", "kv2"] {
+        world.vaults.purge_key(&world.operator, name, "kek").unwrap();
     }
     let back = put(&Destination::Original).unwrap();
     assert_eq!(back.len(), 2);

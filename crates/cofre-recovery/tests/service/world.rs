@@ -84,7 +84,12 @@ pub(crate) struct World {
 }
 
 fn caller(name: &str) -> Caller {
-    Caller { object_id: format!("id-of-{name}"), tenant: TENANT.into(), name: name.into() }
+    Caller {
+        object_id: format!("id-of-{name}"),
+        tenant: TENANT.into(),
+        name: name.into(),
+        ..Caller::default()
+    }
 }
 
 impl World {

@@ -1,6 +1,6 @@
 //! `cofre init`.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     Context,
     exit::Exit,
-    home::{self, InitRequest, NewRootKey, RootKeyKind},
+    home::{self, InitReport, InitRequest, Layout, NewRootKey, RootKeyKind, ServerSettings},
     output::Done,
     report::Result,
 };
@@ -32,6 +32,15 @@ pub(crate) struct InitArgs {
     /// Where to write the recovery kit [default: recovery-kit.json in the home]
     #[arg(long, value_name = "FILE")]
     kit: Option<PathBuf>,
+    /// Address that `cofre serve` will listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// Address of the proxy that finds key vaults by name
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8444")]
+    proxy_listen: SocketAddr,
+    /// Name that clients on other hosts use for this one
+    #[arg(long, value_name = "NAME", default_value = "localhost")]
+    host_name: String,
     /// Where the root key comes from, which opens the key vaults
     #[arg(long, value_name = "KIND", value_enum, default_value = "file")]
     root_key: RootKeyKind,
@@ -39,38 +48,90 @@ pub(crate) struct InitArgs {
 
 pub(crate) fn run(args: InitArgs, context: &Context) -> Result<Done> {
     let folder = home::folder(context.home.as_deref())?;
+    // Nobody is asked for a passphrase that is not going to be used.
+    let root_key = if Layout::new(&folder).config().exists() {
+        NewRootKey::File
+    } else {
+        NewRootKey::for_new_home(args.root_key, &context.cancel)?
+    };
     let request = InitRequest {
         folder: folder.clone(),
         location: args.location,
         image_folders: args.image_folders,
         kit: args.kit,
-        root_key: NewRootKey::for_new_home(args.root_key, &context.cancel)?,
+        server: ServerSettings {
+            listen: args.listen,
+            proxy_listen: Some(args.proxy_listen),
+            host: args.host_name,
+            ..ServerSettings::default()
+        },
+        root_key,
     };
-    let made = home::init(&request)?;
-    let (config, kit) = (&made.config, made.kit.display().to_string());
+    report(&folder, &home::init(&request)?, args.root_key)
+}
+
+/// What was made, and how clients get to it.
+fn report(folder: &std::path::Path, made: &InitReport, root_key: RootKeyKind) -> Result<Done> {
+    let InitReport { config, kit, secret } = made;
+    let server = &config.server;
+    let endpoint = server.addresses(server.listen.port(), &config.settings.key_vault_suffix).base();
+    let proxy = server.proxy_listen.map(|address| format!("http://{address}"));
+    let authority = Layout::new(folder).tls().authority().display().to_string();
+    let kit = kit.as_ref().map(|kit| kit.display().to_string());
     let json = json!({
         "home": folder.display().to_string(),
+        "created": secret.is_some(),
         "tenantId": config.place.tenant_id,
         "subscriptionId": config.place.subscription_id,
         "location": config.place.location,
+        "clientId": config.operator.application_id,
+        "clientSecret": secret.as_ref().map(|new| new.secret.as_str()),
+        "caFile": authority,
+        "armEndpoint": endpoint,
+        "connectProxy": proxy,
         "operatorObjectId": config.operator.object_id,
         "backupServiceObjectId": config.backup_service.object_id,
         "imageFolders": config.image_folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
         "recoveryKit": kit,
-        "rootKey": args.root_key.name(),
+        "rootKey": made.secret.as_ref().map(|_| root_key.name()),
     });
+    let what = if secret.is_some() {
+        "A home was made in"
+    } else {
+        "There is a home already, and nothing was changed, in"
+    };
     let mut text = format!(
-        "A home was made in {}.\n  subscription     {}\n  location         {}\n  backup service   {}\n",
+        "{what} {}.\n  subscription     {}\n  location         {}\n  backup service   {}\n",
         folder.display(),
         config.place.subscription_id,
         config.place.location,
         config.backup_service.object_id
     );
+    if let Some(kit) = kit {
+        text.push_str(&format!(
+            "\nThe recovery kit is {kit}. It opens everything that will ever be backed up here, also after this\nhome is gone: \
+             move it to a safe place, off this machine. It is made once and does not age.\n"
+        ));
+    }
+    let client = config.operator.application_id.as_deref().unwrap_or("CLIENT");
+    let secret = secret.as_ref().map_or("SECRET", |new| new.secret.as_str());
+    let proxy = proxy.map(|proxy| format!("  export HTTPS_PROXY={proxy}\n")).unwrap_or_default();
     text.push_str(&format!(
-        "\nThe recovery kit is {kit}. It opens everything that will ever be backed up here, also after this\nhome is gone: \
-         move it to a safe place, off this machine. It is made once and does not age.\n"
+        "\nStart the service with `cofre serve --home {}`. For az, in a shell of its own:\n  export \
+         REQUESTS_CA_BUNDLE={authority} SSL_CERT_FILE={authority}\n{proxy}  export AZURE_CORE_COLLECT_TELEMETRY=false\n  \
+         az cloud register -n cofre --endpoint-resource-manager {endpoint}/\n  az cloud set -n cofre\n  az login \
+         --service-principal -u {client} -p {secret} --tenant {}\n",
+        folder.display(),
+        config.place.tenant_id
     ));
-    if args.root_key == RootKeyKind::Passphrase {
+    if made.secret.is_some() {
+        text.push_str("The secret is shown this once.\n");
+    } else {
+        text.push_str(
+            "The secret was shown when the home was made; `cofre principal credential add` makes another.\n",
+        );
+    }
+    if root_key == RootKeyKind::Passphrase && made.secret.is_some() {
         text.push_str("\nThe key vaults open with the passphrase alone: keep it apart from this machine.\n");
     }
     if config.image_folders.is_empty() {

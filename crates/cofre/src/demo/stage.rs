@@ -49,6 +49,7 @@ impl Stage {
             location: "local".to_owned(),
             image_folders: vec![images.clone()],
             kit: Some(folder.join("recovery-kit.json")),
+            server: home::ServerSettings::default(),
             root_key: NewRootKey::File,
         })?;
         let (home, _) = Home::open(&root, &context.cancel)?;

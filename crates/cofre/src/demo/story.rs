@@ -182,11 +182,13 @@ impl Story<'_> {
         self.step("Nothing in the home opens the disk")?;
         self.look_for_secrets(&stage)?;
 
-        self.step("Key and secret are deleted in the key vault. The disks still come back, and the job says what is missing")?;
+        self.step("Key and secret are deleted and purged in the key vault. The disks still come back, and the job says what is missing")?;
         let operator = stage.home.operator();
         let key_vaults = &stage.home.key_vaults;
         key_vaults.delete_secret(&operator, KEY_VAULT, SECRET).map_err(key_vault_error)?;
+        key_vaults.purge_secret(&operator, KEY_VAULT, SECRET).map_err(key_vault_error)?;
         key_vaults.delete_key(&operator, KEY_VAULT, KEY).map_err(key_vault_error)?;
+        key_vaults.purge_key(&operator, KEY_VAULT, KEY).map_err(key_vault_error)?;
         let (job, restored) = self.restore(&stage, &item.id, &second.point.name)?;
         expect_warning(&job, Problem::KeyOrSecretNotFound)?;
 
@@ -194,6 +196,7 @@ impl Story<'_> {
             "The key vault goes too. Key and secret go into a new one, from the restored encryption file",
         )?;
         key_vaults.delete_vault(&operator, KEY_VAULT).map_err(key_vault_error)?;
+        key_vaults.purge_vault(&operator, KEY_VAULT).map_err(key_vault_error)?;
         stage.make_key_vault(NEW_KEY_VAULT)?;
         let back = self.keys_back(&stage, &restored.container.join(ENCRYPTION_FILE))?;
 

@@ -1,6 +1,10 @@
 //! `config.json` of a home. It is written last by `cofre init`: a home exists when it does.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use cofre_arm::{ApiError, Problem};
 use cofre_keyvault::Caller;
@@ -30,6 +34,46 @@ pub(crate) struct Config {
     /// Limits and names.
     #[serde(default)]
     pub(crate) settings: Settings,
+    /// Where and how the service is reached.
+    #[serde(default)]
+    pub(crate) server: ServerSettings,
+}
+
+/// Where and how the service is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub(crate) struct ServerSettings {
+    /// The address of the server.
+    pub(crate) listen: SocketAddr,
+    /// The address of the proxy that finds key vaults by name; none is no proxy.
+    pub(crate) proxy_listen: Option<SocketAddr>,
+    /// The name that clients use for the server.
+    pub(crate) host: String,
+    /// Requests a second that one caller may send; 0 is any number.
+    pub(crate) requests_per_second: u32,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            listen: local(8443),
+            proxy_listen: Some(local(8444)),
+            host: "localhost".to_owned(),
+            requests_per_second: 2000,
+        }
+    }
+}
+
+impl ServerSettings {
+    /// The names of the service when it listens on a port.
+    pub(crate) fn addresses(&self, port: u16, key_vault_suffix: &str) -> cofre_server::addresses::Addresses {
+        cofre_server::addresses::Addresses {
+            host: self.host.clone(),
+            port,
+            key_vault_suffix: key_vault_suffix.to_owned(),
+        }
+    }
 }
 
 /// Somebody whom access policies can name.
@@ -59,6 +103,7 @@ impl Config {
             backup_service,
             image_folders,
             settings: Settings::default(),
+            server: ServerSettings::default(),
         }
     }
 
@@ -115,6 +160,7 @@ impl Config {
             object_id: principal.object_id.clone(),
             tenant: self.place.tenant_id.clone(),
             name: principal.display_name.clone(),
+            ..Caller::default()
         }
     }
 

@@ -15,10 +15,13 @@ use cofre_recovery::{
     trust::{Kit, RecoveryKey, ServiceKey, kit::Place, write_private},
 };
 use cofre_repo::clock::Clock as _;
+use cofre_server::directory::NewSecret;
 use cofre_store::Store;
 use zeroize::Zeroizing;
 
-use super::{Config, DEFAULT_STORAGE_ACCOUNT, KeyState, Layout, NewRootKey, Principal};
+use super::{
+    Config, DEFAULT_STORAGE_ACCOUNT, KeyState, Layout, NewRootKey, Principal, ServerSettings, identity,
+};
 use crate::report::Result;
 
 /// What a home is to be like.
@@ -32,15 +35,20 @@ pub(crate) struct InitRequest {
     pub(crate) image_folders: Vec<PathBuf>,
     /// Where the recovery kit goes; into the home where nothing is said.
     pub(crate) kit: Option<PathBuf>,
+    /// Where the service will be reached.
+    pub(crate) server: ServerSettings,
     /// What seals the key vaults.
     pub(crate) root_key: NewRootKey,
 }
 
 /// The home that was made.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct InitReport {
     pub(crate) config: Config,
-    pub(crate) kit: PathBuf,
+    /// Where the kit was written; none when the home was there already.
+    pub(crate) kit: Option<PathBuf>,
+    /// The operator's secret, told once; none when the home was there already.
+    pub(crate) secret: Option<NewSecret>,
 }
 
 fn failed(doing: &str, path: &Path, error: io::Error) -> ApiError {
@@ -56,14 +64,22 @@ fn make_folder(path: &Path) -> Result<()> {
 
 /// Makes a home in a folder that is empty or not there. The configuration is written last, so a folder
 /// without one is no home; what an attempt that died has left is for a person to delete, since it may
-/// also be a home that lost its configuration.
+/// also be a home that lost its configuration. A home that is there already stays as it is.
 pub(crate) fn init(request: &InitRequest) -> Result<InitReport> {
     let layout = Layout::new(&request.folder);
     if layout.config().exists() {
-        let message = format!("there is a home in {} already", request.folder.display());
-        return Err(ApiError::new(Problem::Conflict, message)
-            .recommend("Use it, or name another folder with `--home`.")
-            .into());
+        let config = Config::read(&layout)?;
+        if !config.place.location.eq_ignore_ascii_case(&request.location) {
+            let message = format!(
+                "there is a home in {} already, in the location {}",
+                request.folder.display(),
+                config.place.location
+            );
+            return Err(ApiError::new(Problem::Conflict, message)
+                .recommend("Use it, or name another folder with `--home`.")
+                .into());
+        }
+        return Ok(InitReport { config, kit: None, secret: None });
     }
     let is_empty = match fs::read_dir(&request.folder) {
         Ok(mut entries) => entries.next().is_none(),
@@ -105,9 +121,10 @@ pub(crate) fn init(request: &InitRequest) -> Result<InitReport> {
             application_id: application.map(str::to_owned),
         })
     };
-    let operator = principal("Local operator", None)?;
+    let operator = principal("Local operator", Some(&new_guid()?))?;
     let backup = principal("Backup Management Service", Some(BACKUP_MANAGEMENT_SERVICE_APPLICATION_ID))?;
-    let config = Config::new(place, operator, backup, image_folders);
+    let mut config = Config::new(place, operator, backup, image_folders);
+    config.server = request.server.clone();
 
     let root = request.root_key.create(&layout.root_key(request.root_key.kind()))?;
     ServiceKey::create_file(&layout.service_key())?;
@@ -115,7 +132,7 @@ pub(crate) fn init(request: &InitRequest) -> Result<InitReport> {
     write_private(&layout.recovery_key(), recovery_key.public()?.to_pem().as_bytes())?;
     let store = Arc::new(Store::open(&layout.database())?);
     let key_vaults = KeyVaults::open(
-        Arc::new(KeyState::new(store)),
+        Arc::new(KeyState::new(store.clone())),
         &root,
         Arc::new(SystemClock),
         &config.key_vault_place(),
@@ -127,8 +144,9 @@ pub(crate) fn init(request: &InitRequest) -> Result<InitReport> {
     })?);
     let kit = request.kit.clone().unwrap_or_else(|| layout.kit());
     Kit::new(cofre_repo::clock::SystemClock.now(), &config.place, &recovery_key, &ring)?.write(&kit)?;
+    let secret = identity::establish(&layout, &config, &config.directory(store))?;
     config.write_new(&layout.config())?;
-    Ok(InitReport { config, kit })
+    Ok(InitReport { config, kit: Some(kit), secret: Some(secret) })
 }
 
 /// A folder that images may lie in, by its real path.

@@ -4,6 +4,7 @@
 
 mod config;
 mod disk_key;
+mod identity;
 mod init;
 mod key_state;
 mod keys_lock;
@@ -27,19 +28,21 @@ use cofre_recovery::{
     trust::{RecoveryPublicKey, ServiceKey},
 };
 use cofre_repo::Cancel;
+use cofre_server::{directory::Directory, tls::TlsFiles};
 use cofre_store::Store;
 
 pub(crate) use self::{
-    config::{Config, Principal},
+    config::{Config, Principal, ServerSettings},
     disk_key::WrappedDiskKey,
-    init::{InitRequest, image_folder, init},
+    identity::operator_actor,
+    init::{InitReport, InitRequest, image_folder, init},
     root_key::{NewRootKey, RootKeyKind},
 };
 use self::{key_state::KeyState, keys_lock::KeysLock, prover::Prover};
 use crate::report::Result;
 
 /// Name of the resource group that is used when none is given.
-pub(crate) const DEFAULT_GROUP: &str = "default";
+pub(crate) const DEFAULT_GROUP: &str = cofre_server::directory::DEFAULT_GROUP;
 /// Name of the storage account that every home has.
 pub(crate) const DEFAULT_STORAGE_ACCOUNT: &str = "default";
 
@@ -95,6 +98,16 @@ impl Layout {
         self.root.join("recovery-kit.json")
     }
 
+    /// What tokens are signed with.
+    pub(crate) fn token_key(&self) -> PathBuf {
+        self.keys().join("tokens.key")
+    }
+
+    /// Certificates and their keys.
+    pub(crate) fn tls(&self) -> TlsFiles {
+        TlsFiles::new(&self.keys())
+    }
+
     /// A folder for each repository.
     pub(crate) fn repositories(&self) -> PathBuf {
         self.root.join("repositories")
@@ -128,6 +141,7 @@ pub(crate) struct Home {
     pub(crate) config: Config,
     pub(crate) store: Arc<Store>,
     pub(crate) key_vaults: Arc<KeyVaults>,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) recovery: Recovery,
     prover: Arc<Prover>,
     keys_lock: KeysLock,
@@ -143,7 +157,8 @@ impl Home {
         let keys_lock = KeysLock::share(&layout.keys_lock())?;
         let root = root_key::open(&layout, &*state, &keys_lock, cancel)?;
         let key_vaults = KeyVaults::open(state, &root, Arc::new(SystemClock), &config.key_vault_place());
-        let key_vaults = Arc::new(key_vaults.map_err(key_vault_error)?);
+        let directory = Arc::new(config.directory(store.clone()));
+        let key_vaults = Arc::new(key_vaults.map_err(key_vault_error)?.with_roles(directory.clone()));
         let prover = Arc::new(Prover::new(cancel.clone()));
         let backup =
             LocalKeyVaults::new(key_vaults.clone(), config.caller(&config.backup_service), prover.clone());
@@ -160,7 +175,7 @@ impl Home {
             software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
         });
         let closed = recovery.close_orphaned_jobs()?;
-        let home = Self { layout, config, store, key_vaults, recovery, prover, keys_lock };
+        let home = Self { layout, config, store, key_vaults, directory, recovery, prover, keys_lock };
         Ok((home, closed))
     }
 

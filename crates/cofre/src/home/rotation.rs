@@ -115,6 +115,7 @@ mod tests {
             image_folders: Vec::new(),
             kit: None,
             root_key: NewRootKey::File,
+            server: crate::home::ServerSettings::default(),
         };
         init(&request).unwrap();
         root

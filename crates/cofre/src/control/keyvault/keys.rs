@@ -10,7 +10,7 @@ use cofre_keyvault::{
 use cofre_recovery::{disk_key::wrapped_bytes, key_vault_error};
 use serde_json::{Value, json};
 
-use super::{attributes, files, properties, vaults::confirm_final};
+use super::{attributes, deleted_objects, files, properties};
 use crate::{
     control::table::{instant, table},
     exit::Exit,
@@ -47,8 +47,16 @@ pub(crate) enum KeyCommand {
     Show(VersionArgs),
     /// Enables or disables a version of a key
     SetAttributes(AttributeArgs),
-    /// Deletes a key with all of its versions, for good
-    Delete(DeleteArgs),
+    /// Deletes a key with all of its versions; it can be recovered
+    Delete(deleted_objects::DeleteArgs),
+    /// Lists the keys that are deleted and can be recovered
+    ListDeleted(VaultArgs),
+    /// Shows a key that is deleted
+    ShowDeleted(NameArgs),
+    /// Brings a deleted key back with all of its versions
+    Recover(NameArgs),
+    /// Ends a deleted key with all of its versions, for good
+    Purge(deleted_objects::PurgeArgs),
     /// Writes a sealed copy of a key to a file
     #[command(after_help = BACKUP)]
     Backup(BackupArgs),
@@ -102,15 +110,6 @@ pub(crate) struct AttributeArgs {
     /// Whether it may be used
     #[arg(long, value_name = "true|false", action = clap::ArgAction::Set)]
     pub(super) enabled: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DeleteArgs {
-    #[command(flatten)]
-    pub(super) object: NameArgs,
-    /// Confirms it
-    #[arg(long, short = 'y')]
-    pub(super) yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -201,12 +200,12 @@ fn answer(home: &Home, vault: &str, key: &KeyBundle) -> Value {
             "e": Base64UrlUnpadded::encode_string(&key.e),
             "keyOps": key.operations,
         },
-        "attributes": attributes(&key.attributes),
+        "attributes": attributes(&key.attributes, key.recovery),
         "tags": key.tags,
     })
 }
 
-fn shown(home: &Home, vault: &str, key: &KeyBundle) -> Result<Done> {
+pub(super) fn shown(home: &Home, vault: &str, key: &KeyBundle) -> Result<Done> {
     let url = home.object_url(vault, ObjectKind::Key, &key.name, &key.version);
     let enabled = if key.attributes.enabled { "enabled" } else { "disabled" };
     let text = format!(
@@ -251,19 +250,11 @@ pub(super) fn run(command: KeyCommand, home: &Home) -> Result<Done> {
             let key = vaults.update_key(&operator, vault, name, version, &change).map_err(key_vault_error)?;
             shown(home, vault, &key)
         }
-        KeyCommand::Delete(args) => {
-            let (vault, name) = (&args.object.vault.vault_name, &args.object.name);
-            vaults.key(&operator, vault, name, None).map_err(key_vault_error)?;
-            let copies = home.recovery.copies(|url| {
-                url.kind == ObjectKind::Key
-                    && url.vault.eq_ignore_ascii_case(vault)
-                    && url.name.eq_ignore_ascii_case(name)
-            })?;
-            confirm_final(args.yes, &format!("the key {name} with all of its versions"), copies)?;
-            vaults.delete_key(&operator, vault, name).map_err(key_vault_error)?;
-            let text = format!("Key {name} was deleted. Recovery points that hold a copy of it: {copies}.\n");
-            Done::new(&json!({"deleted": name, "recoveryPointsWithCopies": copies}), text, Exit::Ok)
-        }
+        KeyCommand::Delete(args) => deleted_objects::delete(ObjectKind::Key, &args, home),
+        KeyCommand::ListDeleted(args) => deleted_objects::list(ObjectKind::Key, &args, home),
+        KeyCommand::ShowDeleted(args) => deleted_objects::show(ObjectKind::Key, &args, home),
+        KeyCommand::Recover(args) => deleted_objects::recover(ObjectKind::Key, &args, home),
+        KeyCommand::Purge(args) => deleted_objects::purge(ObjectKind::Key, &args, home),
         KeyCommand::Backup(args) => {
             let (vault, name) = (&args.object.vault.vault_name, &args.object.name);
             let blob = vaults.backup_key(&operator, vault, name).map_err(key_vault_error)?;

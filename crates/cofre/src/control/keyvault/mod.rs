@@ -1,5 +1,7 @@
 //! `cofre keyvault …`: key vaults, their access policies, keys and secrets.
 
+mod deleted_objects;
+mod deleted_vaults;
 mod disk_key;
 mod files;
 mod keys;
@@ -9,7 +11,7 @@ mod secrets;
 mod vaults;
 
 use clap::Subcommand;
-use cofre_keyvault::{Attributes, ItemProperties};
+use cofre_keyvault::{Attributes, ItemProperties, Recovery};
 use serde_json::{Value, json};
 
 use crate::{Context, output::Done, report::Result};
@@ -25,8 +27,18 @@ pub(crate) enum KeyvaultCommand {
     Show(vaults::NameArgs),
     /// Changes what a key vault is enabled for
     Update(vaults::UpdateArgs),
-    /// Deletes a key vault with all of its keys and secrets, for good
-    Delete(vaults::DeleteArgs),
+    /// Deletes a key vault with all of its keys and secrets; it can be recovered
+    Delete(deleted_vaults::DeleteArgs),
+    /// Lists the key vaults that are deleted and can be recovered
+    ListDeleted,
+    /// Shows a key vault that is deleted
+    ShowDeleted(vaults::NameArgs),
+    /// Brings a deleted key vault back, with all that is in it
+    Recover(vaults::NameArgs),
+    /// Ends a deleted key vault with all of its keys and secrets, for good
+    Purge(deleted_vaults::PurgeArgs),
+    /// Removes what is deleted and past its date, in all key vaults
+    PurgeDue,
     /// Says what a principal may do
     #[command(after_help = policies::SET)]
     SetPolicy(policies::SetArgs),
@@ -56,7 +68,12 @@ pub(crate) fn run(command: KeyvaultCommand, context: &Context) -> Result<Done> {
         KeyvaultCommand::List => vaults::list(&home),
         KeyvaultCommand::Show(args) => vaults::show(&args, &home),
         KeyvaultCommand::Update(args) => vaults::update(&args, &home),
-        KeyvaultCommand::Delete(args) => vaults::delete(&args, &home),
+        KeyvaultCommand::Delete(args) => deleted_vaults::delete(&args, &home),
+        KeyvaultCommand::ListDeleted => deleted_vaults::list(&home),
+        KeyvaultCommand::ShowDeleted(args) => deleted_vaults::show(&args, &home),
+        KeyvaultCommand::Recover(args) => deleted_vaults::recover(&args, &home),
+        KeyvaultCommand::Purge(args) => deleted_vaults::purge(&args, &home),
+        KeyvaultCommand::PurgeDue => deleted_vaults::purge_due(&home),
         KeyvaultCommand::SetPolicy(args) => policies::set(&args, &home),
         KeyvaultCommand::DeletePolicy(args) => policies::delete(&args, &home),
         KeyvaultCommand::AccessPolicy(command) => policies::run(command, &home),
@@ -68,13 +85,15 @@ pub(crate) fn run(command: KeyvaultCommand, context: &Context) -> Result<Done> {
 }
 
 /// Attributes, in the published names.
-fn attributes(attributes: &Attributes) -> Value {
+fn attributes(attributes: &Attributes, recovery: Recovery) -> Value {
     json!({
         "enabled": attributes.enabled,
         "notBefore": attributes.not_before,
         "expires": attributes.expires,
         "created": attributes.created,
         "updated": attributes.updated,
+        "recoveryLevel": recovery.level(),
+        "recoverableDays": recovery.days,
     })
 }
 
@@ -85,7 +104,7 @@ fn properties(id: &str, item: &ItemProperties) -> Value {
         "name": item.name,
         "version": item.version,
         "contentType": item.content_type,
-        "attributes": attributes(&item.attributes),
+        "attributes": attributes(&item.attributes, item.recovery),
         "tags": item.tags,
     })
 }

@@ -1,6 +1,7 @@
 //! Who may do what in a key vault.
 
 use clap::{Args, Subcommand, ValueEnum};
+use cofre_arm::{ApiError, Problem};
 use cofre_keyvault::{AccessPolicy, AccessTemplate, KeyPermission, Permissions, Principal, SecretPermission};
 use cofre_recovery::key_vault_error;
 
@@ -119,6 +120,12 @@ where
 }
 
 fn store(policy: &AccessPolicy, vault: &str, home: &Home) -> Result<Done> {
+    if home.key_vaults.vault(vault).map_err(key_vault_error)?.role_based {
+        let message = format!("the key vault {vault} goes by roles: access policies are not looked at there");
+        return Err(ApiError::new(Problem::Conflict, message)
+            .recommend("Assign a role, or `cofre keyvault update --enable-rbac-authorization false` first.")
+            .into());
+    }
     let vault =
         home.key_vaults.set_access_policy(&home.operator(), vault, policy).map_err(key_vault_error)?;
     shown(&vault, home)

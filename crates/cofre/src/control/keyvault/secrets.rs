@@ -12,12 +12,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
-    files,
-    keys::{
-        AttributeArgs, BackupArgs, DeleteArgs, NameArgs, RestoreArgs, VaultArgs, VersionArgs, all, listed,
-    },
+    deleted_objects, files,
+    keys::{AttributeArgs, BackupArgs, NameArgs, RestoreArgs, VaultArgs, VersionArgs, all, listed},
     properties,
-    vaults::confirm_final,
 };
 use crate::{control::table::instant, exit::Exit, home::Home, output::Done, report::Result};
 
@@ -47,8 +44,16 @@ pub(crate) enum SecretCommand {
     Download(DownloadArgs),
     /// Enables or disables a version of a secret
     SetAttributes(AttributeArgs),
-    /// Deletes a secret with all of its versions, for good
-    Delete(DeleteArgs),
+    /// Deletes a secret with all of its versions; it can be recovered
+    Delete(deleted_objects::DeleteArgs),
+    /// Lists the secrets that are deleted and can be recovered
+    ListDeleted(VaultArgs),
+    /// Shows a secret that is deleted
+    ShowDeleted(NameArgs),
+    /// Brings a deleted secret back with all of its versions
+    Recover(NameArgs),
+    /// Ends a deleted secret with all of its versions, for good
+    Purge(deleted_objects::PurgeArgs),
     /// Writes a sealed copy of a secret to a file
     Backup(BackupArgs),
     /// Brings a secret back from a sealed copy
@@ -90,7 +95,7 @@ fn tags(given: &[String]) -> Result<BTreeMap<String, String>> {
     Ok(tags)
 }
 
-fn shown(home: &Home, vault: &str, item: &ItemProperties) -> Result<Done> {
+pub(super) fn shown(home: &Home, vault: &str, item: &ItemProperties) -> Result<Done> {
     let url = home.object_url(vault, ObjectKind::Secret, &item.name, &item.version).to_string();
     let enabled = if item.attributes.enabled { "enabled" } else { "disabled" };
     let mut text = format!("{url}\n  {enabled}, made {}\n", instant(item.attributes.created));
@@ -158,22 +163,11 @@ pub(super) fn run(command: SecretCommand, home: &Home) -> Result<Done> {
                 vaults.update_secret(&operator, vault, name, version, &change).map_err(key_vault_error)?;
             shown(home, vault, &item)
         }
-        SecretCommand::Delete(args) => {
-            let (vault, name) = (&args.object.vault.vault_name, &args.object.name);
-            vaults
-                .list_secret_versions(&operator, vault, name, Default::default())
-                .map_err(key_vault_error)?;
-            let copies = home.recovery.copies(|url| {
-                url.kind == ObjectKind::Secret
-                    && url.vault.eq_ignore_ascii_case(vault)
-                    && url.name.eq_ignore_ascii_case(name)
-            })?;
-            confirm_final(args.yes, &format!("the secret {name} with all of its versions"), copies)?;
-            vaults.delete_secret(&operator, vault, name).map_err(key_vault_error)?;
-            let text =
-                format!("Secret {name} was deleted. Recovery points that hold a copy of it: {copies}.\n");
-            Done::new(&json!({"deleted": name, "recoveryPointsWithCopies": copies}), text, Exit::Ok)
-        }
+        SecretCommand::Delete(args) => deleted_objects::delete(ObjectKind::Secret, &args, home),
+        SecretCommand::ListDeleted(args) => deleted_objects::list(ObjectKind::Secret, &args, home),
+        SecretCommand::ShowDeleted(args) => deleted_objects::show(ObjectKind::Secret, &args, home),
+        SecretCommand::Recover(args) => deleted_objects::recover(ObjectKind::Secret, &args, home),
+        SecretCommand::Purge(args) => deleted_objects::purge(ObjectKind::Secret, &args, home),
         SecretCommand::Backup(args) => {
             let (vault, name) = (&args.object.vault.vault_name, &args.object.name);
             let blob = vaults.backup_secret(&operator, vault, name).map_err(key_vault_error)?;

@@ -1,14 +1,13 @@
 //! Key vaults themselves.
 
 use clap::Args;
-use cofre_arm::{ApiError, Problem};
 use cofre_keyvault::{
-    AccessPolicy, KeyPermission, PageRequest, Permissions, Principal, SecretPermission, Vault, VaultSpec,
-    VaultUpdate,
+    AccessPolicy, KeyPermission, Permissions, Principal, SecretPermission, Vault, VaultSpec, VaultUpdate,
 };
 use cofre_recovery::{key_vault_error, key_vault_id};
 use serde_json::{Value, json};
 
+use super::keys::all;
 use crate::{
     control::{
         selection::GroupArgs,
@@ -32,7 +31,7 @@ pub(crate) struct NameArgs {
     pub(super) name: String,
 }
 
-/// What the platform may do with its secrets.
+/// What the platform may do with its secrets, who decides, and what becomes of what is deleted.
 #[derive(Debug, Args)]
 pub(crate) struct FlagArgs {
     /// Machines may start from its keys, and keys can be proven
@@ -44,6 +43,15 @@ pub(crate) struct FlagArgs {
     /// Kept and shown
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     enabled_for_template_deployment: Option<bool>,
+    /// Days that it, and what is deleted in it, can be recovered: 7 to 90 [default: 90]; stays as it was made
+    #[arg(long, value_name = "DAYS")]
+    retention_days: Option<u8>,
+    /// Nothing of it can be purged before these days are over; cannot be switched off
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    enable_purge_protection: Option<bool>,
+    /// Roles say who may use it; access policies are not looked at
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    enable_rbac_authorization: Option<bool>,
 }
 
 #[derive(Debug, Args)]
@@ -65,15 +73,6 @@ pub(crate) struct UpdateArgs {
     vault: NameArgs,
     #[command(flatten)]
     flags: FlagArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DeleteArgs {
-    #[command(flatten)]
-    vault: NameArgs,
-    /// Confirms it
-    #[arg(long, short = 'y')]
-    yes: bool,
 }
 
 fn principal_name(principal: &Principal, home: &Home) -> String {
@@ -98,20 +97,32 @@ pub(super) fn answer(vault: &Vault, home: &Home) -> Value {
             "permissions": p.permissions,
         })).collect::<Vec<_>>(),
         "created": vault.created,
+        "sku": if vault.premium { "premium" } else { "standard" },
+        "tags": vault.tags,
+        "softDeleteRetentionInDays": vault.soft_delete_retention_days,
+        "enablePurgeProtection": vault.purge_protection,
+        "enableRbacAuthorization": vault.role_based,
     })
 }
 
 pub(super) fn text(vault: &Vault, home: &Home) -> String {
     let yes = |flag: bool| if flag { "yes" } else { "no" };
     let mut text = format!(
-        "{} ({})\n  url                 https://{}.{}/\n  for disk encryption {}\n  made                {}\n",
+        "{} ({})\n  url                 https://{}.{}/\n  for disk encryption {}\n  made                {}\n  \
+         deleted things stay {} days, purge protection: {}\n",
         vault.name,
         vault.id,
         vault.name,
         home.config.settings.key_vault_suffix,
         yes(vault.enabled_for_disk_encryption),
-        instant(vault.created)
+        instant(vault.created),
+        vault.soft_delete_retention_days,
+        yes(vault.purge_protection),
     );
+    if vault.role_based {
+        text.push_str("Roles say who may use it.\n");
+        return text;
+    }
     let join = |names: Vec<&str>, all: usize| match names.len() {
         0 => "-".to_owned(),
         many if many == all => "all".to_owned(),
@@ -141,11 +152,13 @@ pub(super) fn create(args: &CreateArgs, home: &Home) -> Result<Done> {
     let place = &home.config.place;
     let id = key_vault_id(&place.subscription_id, &args.group.resource_group, &args.vault.name)?;
     let operator = home.operator();
-    let all = Permissions {
+    let everything = Permissions {
         keys: KeyPermission::ALL.iter().copied().collect(),
         secrets: SecretPermission::ALL.iter().copied().collect(),
         ..Permissions::default()
     };
+    let role_based = args.flags.enable_rbac_authorization.unwrap_or_default();
+    let policy = AccessPolicy { principal: Principal::from(&operator), permissions: everything };
     let spec = VaultSpec {
         id: id.to_string(),
         name: args.vault.name.clone(),
@@ -154,24 +167,18 @@ pub(super) fn create(args: &CreateArgs, home: &Home) -> Result<Done> {
         enabled_for_disk_encryption: args.flags.enabled_for_disk_encryption.unwrap_or_default(),
         enabled_for_deployment: args.flags.enabled_for_deployment.unwrap_or_default(),
         enabled_for_template_deployment: args.flags.enabled_for_template_deployment.unwrap_or_default(),
-        access_policies: vec![AccessPolicy { principal: Principal::from(&operator), permissions: all }],
+        access_policies: if role_based { Vec::new() } else { vec![policy] },
+        soft_delete_retention_days: args.flags.retention_days,
+        purge_protection: args.flags.enable_purge_protection.unwrap_or_default(),
+        role_based,
+        ..VaultSpec::default()
     };
     let vault = home.key_vaults.create_vault(&operator, &spec).map_err(key_vault_error)?;
     shown(&vault, home)
 }
 
 pub(super) fn list(home: &Home) -> Result<Done> {
-    let mut vaults = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let request = PageRequest { after: after.as_deref(), limit: 250 };
-        let page = home.key_vaults.list_vaults(request).map_err(key_vault_error)?;
-        vaults.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
+    let vaults = all(|page| home.key_vaults.list_vaults(page))?;
     let row = |v: &Vault| {
         let enabled = if v.enabled_for_disk_encryption { "yes" } else { "no" };
         vec![
@@ -197,34 +204,12 @@ pub(super) fn update(args: &UpdateArgs, home: &Home) -> Result<Done> {
         enabled_for_disk_encryption: args.flags.enabled_for_disk_encryption,
         enabled_for_deployment: args.flags.enabled_for_deployment,
         enabled_for_template_deployment: args.flags.enabled_for_template_deployment,
-        access_policies: None,
+        soft_delete_retention_days: args.flags.retention_days,
+        purge_protection: args.flags.enable_purge_protection,
+        role_based: args.flags.enable_rbac_authorization,
+        ..VaultUpdate::default()
     };
     let vault =
         home.key_vaults.update_vault(&home.operator(), &args.vault.name, &update).map_err(key_vault_error)?;
     shown(&vault, home)
-}
-
-/// Refuses what is final unless it was confirmed; says how many recovery points hold a copy.
-pub(super) fn confirm_final(yes: bool, what: &str, copies: usize) -> Result<()> {
-    if yes {
-        return Ok(());
-    }
-    let held = match copies {
-        0 => "no recovery point holds a copy of it".to_owned(),
-        1 => "1 recovery point holds a copy of it".to_owned(),
-        many => format!("{many} recovery points hold a copy of it"),
-    };
-    let message = format!("deleting {what} is final, and {held}");
-    Err(ApiError::new(Problem::Conflict, message).recommend("Add `--yes` to delete it all the same.").into())
-}
-
-pub(super) fn delete(args: &DeleteArgs, home: &Home) -> Result<Done> {
-    let name = &args.vault.name;
-    home.key_vaults.vault(name).map_err(key_vault_error)?;
-    let copies = home.recovery.copies(|url| url.vault.eq_ignore_ascii_case(name))?;
-    confirm_final(args.yes, &format!("the key vault {name} with all of its keys and secrets"), copies)?;
-    home.key_vaults.delete_vault(&home.operator(), name).map_err(key_vault_error)?;
-    let text =
-        format!("Key vault {name} was deleted. Recovery points that hold copies of its keys: {copies}.\n");
-    Done::new(&json!({"deleted": name, "recoveryPointsWithCopies": copies}), text, Exit::Ok)
 }

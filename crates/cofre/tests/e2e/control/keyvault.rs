@@ -92,6 +92,90 @@ fn copies_open_in_the_same_subscription_alone() {
 }
 
 #[test]
+fn what_is_deleted_comes_back_or_goes_for_good() {
+    let home = Home::new();
+    let (secret, key) = home.make_keys("kv1");
+    home.ok("keyvault secret backup --vault-name kv1 --name bek --file bek.blob");
+    for (kind, name, url) in [("key", "kek", &key), ("secret", "bek", &secret)] {
+        let run = |what: &str| home.run(&format!("keyvault {kind} {what} --vault-name kv1 --name {name}"));
+        let listed = || home.ok(&format!("keyvault {kind} list-deleted --vault-name kv1"))["value"].clone();
+        run("purge --yes").refused(1, "ResourceNotFound");
+        run("recover").refused(1, "ResourceNotFound");
+        let deleted = run("delete").expect(0).json();
+        assert_eq!((&deleted["deleted"], &deleted["recoveryPointsWithCopies"]), (&name.into(), &0.into()));
+        run("show").refused(1, "ResourceNotFound");
+        run("delete").refused(1, "ResourceNotFound");
+        let shown = run("show-deleted").expect(0).json();
+        assert_eq!(shown["recoveryId"], format!("https://kv1.vault.localhost/deleted{kind}s/{name}"));
+        assert_eq!(
+            (&shown["id"], &shown["scheduledPurgeDate"]),
+            (&url.as_str().into(), &deleted["scheduledPurgeDate"])
+        );
+        assert_eq!(shown["attributes"]["recoveryLevel"], "Recoverable+Purgeable");
+        assert_eq!((listed().as_array().unwrap().len(), &listed()[0]), (1, &shown));
+        run("recover").expect(0);
+        assert_eq!(listed(), serde_json::json!([]));
+        run("show").expect(0);
+        run("delete --yes").expect(0);
+    }
+    home.run("keyvault key create --vault-name kv1 --name kek").refused(21, "KeyVaultNameConflict");
+    home.run("keyvault secret set --vault-name kv1 --name bek --file disk.key")
+        .refused(21, "KeyVaultNameConflict");
+    home.run("keyvault secret restore --vault-name kv1 --file bek.blob").refused(21, "KeyVaultNameConflict");
+    home.run("keyvault secret purge --vault-name kv1 --name bek").refused(21, "Conflict");
+    home.ok("keyvault secret purge --vault-name kv1 --name bek --yes");
+    home.ok("keyvault secret restore --vault-name kv1 --file bek.blob");
+    assert_eq!(home.ok("keyvault purge-due")["purged"], 0);
+
+    home.ok("keyvault delete --name kv1");
+    home.run("keyvault show --name kv1").refused(1, "ResourceNotFound");
+    home.run("keyvault secret show --vault-name kv1 --name bek").refused(1, "ResourceNotFound");
+    home.run("keyvault create --name kv1").refused(21, "KeyVaultNameConflict");
+    assert_eq!(home.ok("keyvault list")["keyVaults"], serde_json::json!([]));
+    let shown = home.ok("keyvault show-deleted --name kv1");
+    assert_eq!(home.ok("keyvault list-deleted")["deletedKeyVaults"], serde_json::json!([shown]));
+    home.ok("keyvault recover --name kv1");
+    home.ok("keyvault secret show --vault-name kv1 --name bek");
+    home.ok("keyvault key show-deleted --vault-name kv1 --name kek");
+    home.ok("keyvault delete --name kv1");
+    home.run("keyvault purge --name kv1").refused(21, "Conflict");
+    home.ok("keyvault purge --name kv1 --yes");
+    home.run("keyvault recover --name kv1").refused(1, "ResourceNotFound");
+    home.ok("keyvault create --name kv1");
+    assert_eq!(home.ok("keyvault key list-deleted --vault-name kv1")["value"], serde_json::json!([]));
+    home.ok("audit verify");
+}
+
+#[test]
+fn protection_and_roles_are_chosen_with_the_key_vault() {
+    let home = Home::new();
+    home.run("keyvault create --name kv1 --retention-days 6").refused(21, "InvalidParameter");
+    home.ok("keyvault create --name kv1 --retention-days 7 --enable-purge-protection true");
+    home.ok("keyvault key create --vault-name kv1 --name kek");
+    home.ok("keyvault key delete --vault-name kv1 --name kek");
+    let shown = home.ok("keyvault key show-deleted --vault-name kv1 --name kek");
+    assert_eq!(shown["attributes"]["recoveryLevel"], "CustomizedRecoverable");
+    assert_eq!(shown["attributes"]["recoverableDays"], 7);
+    home.run("keyvault key purge --vault-name kv1 --name kek --yes").refused(21, "Forbidden");
+    home.run("keyvault update --name kv1 --enable-purge-protection false").refused(21, "InvalidParameter");
+    home.run("keyvault update --name kv1 --retention-days 8").refused(21, "InvalidParameter");
+    home.ok("keyvault update --name kv1 --retention-days 7");
+    home.ok("keyvault delete --name kv1");
+    home.run("keyvault purge --name kv1 --yes").refused(21, "Forbidden");
+
+    let made = home.ok("keyvault create --name kv-roles --enable-rbac-authorization");
+    assert_eq!(
+        (&made["enableRbacAuthorization"], &made["accessPolicies"]),
+        (&true.into(), &serde_json::json!([]))
+    );
+    let error = home.run("keyvault key list --vault-name kv-roles").refused(21, "Forbidden");
+    assert!(error["message"].as_str().unwrap().contains("assign a role"), "{error}");
+    home.run("keyvault access-policy from-template --name kv-roles").refused(21, "Conflict");
+    home.ok("keyvault update --name kv-roles --enable-rbac-authorization false");
+    home.ok("keyvault access-policy from-template --name kv-roles");
+}
+
+#[test]
 fn a_home_whose_keys_are_exposed_or_gone_says_so() {
     let home = Home::new();
     for key in ["keyvault-root.key", "service.key"] {

@@ -29,11 +29,16 @@ fn keys_that_were_lost_come_back_from_a_recovery_point() {
     assert_eq!(points[0]["disks"][0]["keys"]["state"], "proven");
     assert_eq!(home.ok("protection list")["items"][0]["protectionState"], "Protected");
 
-    // without --yes nothing is deleted, and it is said what the points hold
-    let error = home.run("keyvault key delete --vault-name kv1 --name kek").refused(21, "Conflict");
+    // without --yes nothing is purged, and it is said what the points hold
+    let deleted = home.ok("keyvault key delete --vault-name kv1 --name kek");
+    assert_eq!(deleted["recoveryPointsWithCopies"], 2);
+    let error = home.run("keyvault key purge --vault-name kv1 --name kek").refused(21, "Conflict");
     assert!(error["message"].as_str().unwrap().contains("2 recovery points"), "{error}");
-    home.ok("keyvault key delete --vault-name kv1 --name kek --yes");
-    home.ok("keyvault secret delete --vault-name kv1 --name bek --yes");
+    home.ok("keyvault key recover --vault-name kv1 --name kek");
+    home.ok("keyvault key delete --vault-name kv1 --name kek");
+    home.ok("keyvault key purge --vault-name kv1 --name kek --yes");
+    home.ok("keyvault secret delete --vault-name kv1 --name bek");
+    home.ok("keyvault secret purge --vault-name kv1 --name bek --yes");
     let run = home.run("restore disks --vault-name bv --item-name web").expect(3).json();
     assert_eq!(codes(&run["warnings"]), ["UserErrorKeyOrSecretNotFound"; 2]);
     let container = run["container"].as_str().unwrap();
@@ -53,7 +58,8 @@ fn keys_that_were_lost_come_back_from_a_recovery_point() {
     assert_eq!(shown["propertyBag"]["Encryption Info Blob Name"], "encryption.json");
 
     // the key vault is gone as well: keys back into it are refused, and go into another one
-    home.ok("keyvault delete --name kv1 --yes");
+    home.ok("keyvault delete --name kv1");
+    home.ok("keyvault purge --name kv1 --yes");
     home.run(&format!("restore keys {job}")).refused(21, "UserErrorKeyVaultNotFound");
     let run = home.run("restore disks --vault-name bv --item-name web --rp-name latest").expect(3).json();
     assert_eq!(codes(&run["warnings"]), ["UserErrorKeyVaultNotFound"]);

@@ -1,0 +1,13 @@
+//! Who is calling: tokens that this service issues and accepts, and the logins that give them.
+
+mod assertion;
+mod discovery;
+mod login;
+mod tokens;
+
+pub(crate) use self::tokens::check_current;
+pub use self::tokens::{Identity, TokenKey, Tokens};
+pub(crate) use self::{
+    discovery::{endpoints, key_set, openid_configuration},
+    login::token,
+};

@@ -1,0 +1,321 @@
+//! Grouped appends: callers that append events at the same time share a transaction, and with it the wait for the disk.
+//!
+//! Whoever finds nobody at work leads: it takes what has gathered, its own first, writes it in one transaction, tells
+//! everyone the outcome and passes the lead to the first of those who came in the meantime. The others sleep. Nobody
+//! waits for company: a caller alone is a group of one, and groups grow by themselves while the one before is written.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use sqlx::SqliteConnection;
+
+use crate::{
+    batch,
+    error::{ErrorKind, Result, StoreError},
+    events::{self, Event},
+};
+
+/// How many events a group has, unless a single caller brings more.
+const EVENTS: usize = 256;
+/// How many bytes of bodies a group has, unless a single caller brings more.
+const BYTES: usize = 16 << 20;
+
+/// What one caller wants to append.
+#[derive(Debug)]
+pub(crate) struct Request {
+    events: Vec<Event>,
+    bytes: usize,
+    as_of: Option<u64>,
+    progress: Mutex<Progress>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+enum Progress {
+    Waiting,
+    Leads,
+    Done(Result<()>),
+}
+
+impl Request {
+    fn new(events: &[Event], as_of: Option<u64>) -> Self {
+        Self {
+            bytes: events.iter().map(|event| event.body.len()).sum(),
+            events: events.to_vec(),
+            as_of,
+            progress: Mutex::new(Progress::Waiting),
+            changed: Condvar::new(),
+        }
+    }
+
+    fn set(&self, progress: Progress) {
+        *lock(&self.progress) = progress;
+        self.changed.notify_one();
+    }
+
+    /// Sleeps until it is done, or `None`: until this caller leads.
+    fn wait(&self) -> Option<Result<()>> {
+        let mut progress = lock(&self.progress);
+        loop {
+            match &*progress {
+                Progress::Waiting => {
+                    progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
+                }
+                Progress::Leads => return None,
+                Progress::Done(result) => return Some(result.clone()),
+            }
+        }
+    }
+}
+
+/// Those who wait, and whether one of them is at work.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Arc<Request>>,
+    led: bool,
+}
+
+impl State {
+    /// Takes the first of those who wait, and those after it as long as the group does not grow too large.
+    fn take(&mut self) -> Vec<Arc<Request>> {
+        let (mut events, mut bytes) = (0, 0);
+        let mut group = Vec::new();
+        while let Some(next) = self.waiting.front() {
+            events += next.events.len();
+            bytes += next.bytes;
+            if !group.is_empty() && (events > EVENTS || bytes > BYTES) {
+                break;
+            }
+            group.extend(self.waiting.pop_front());
+        }
+        group
+    }
+}
+
+impl Groups {
+    /// Has the events written, by this thread or another one, and returns when they are. `commit` writes a group in one
+    /// transaction; its result has one for each request.
+    pub(crate) fn append(
+        &self,
+        events: &[Event],
+        as_of: Option<u64>,
+        commit: impl FnOnce(&[Arc<Request>]) -> Result<Vec<Result<()>>>,
+    ) -> Result<()> {
+        let own = Arc::new(Request::new(events, as_of));
+        let follows = {
+            let mut state = lock(&self.state);
+            state.waiting.push_back(Arc::clone(&own));
+            std::mem::replace(&mut state.led, true)
+        };
+        if follows && let Some(result) = own.wait() {
+            return result;
+        }
+        let mut lead = Lead { groups: self, group: lock(&self.state).take(), results: Vec::new() };
+        lead.results = match commit(&lead.group) {
+            Ok(results) => results,
+            Err(error) => vec![Err(error); lead.group.len()],
+        };
+        drop(lead);
+        own.wait().unwrap_or_else(|| Err(abandoned()))
+    }
+}
+
+/// A group at work. When this ends, in whatever way, the next one is led and nobody of this one sleeps on.
+struct Lead<'g> {
+    groups: &'g Groups,
+    group: Vec<Arc<Request>>,
+    results: Vec<Result<()>>,
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        let next = {
+            let mut state = lock(&self.groups.state);
+            state.led = !state.waiting.is_empty();
+            state.waiting.front().cloned()
+        };
+        // First, for its way to the disk is the longest.
+        if let Some(next) = next {
+            next.set(Progress::Leads);
+        }
+        let mut results = self.results.drain(..);
+        for request in &self.group {
+            request.set(Progress::Done(results.next().unwrap_or_else(|| Err(abandoned()))));
+        }
+    }
+}
+
+fn abandoned() -> StoreError {
+    StoreError::new(
+        ErrorKind::Unavailable,
+        "the thread that wrote the events for several callers has panicked",
+    )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes a group within the transaction that `connection` is in, all but those whose version has passed.
+pub(crate) async fn apply(
+    connection: &mut SqliteConnection,
+    group: &[Arc<Request>],
+) -> Result<Vec<Result<()>>> {
+    let version = batch::last(connection).await?;
+    let results: Vec<_> = group
+        .iter()
+        .map(|request| request.as_of.map_or(Ok(()), |as_of| check_version(version, as_of)))
+        .collect();
+    let fresh = group.iter().zip(&results).filter(|(_, result)| result.is_ok());
+    let events: Vec<_> = fresh.flat_map(|(request, _)| &request.events).collect();
+    events::append(connection, &events).await?;
+    Ok(results)
+}
+
+/// Refuses what was decided as of another version than the present one.
+pub(crate) fn check_version(present: u64, as_of: u64) -> Result<()> {
+    if present == as_of {
+        return Ok(());
+    }
+    let what = format!("the database has version {present}; version {as_of} was decided on");
+    Err(StoreError::new(ErrorKind::Stale, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread, time::Duration};
+
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn event(bytes: usize) -> Event {
+        Event { writer: "w".to_owned(), time: Timestamp::UNIX_EPOCH, body: vec![0; bytes] }
+    }
+
+    fn done(group: &[Arc<Request>]) -> Vec<Result<()>> {
+        vec![Ok(()); group.len()]
+    }
+
+    fn sizes(requests: &[(usize, usize)]) -> Vec<usize> {
+        let waiting = requests
+            .iter()
+            .map(|(events, bytes)| Arc::new(Request::new(&vec![event(*bytes); *events], None)))
+            .collect();
+        let mut state = State { waiting, led: true };
+        std::iter::from_fn(|| Some(state.take().len()).filter(|taken| *taken > 0)).collect()
+    }
+
+    #[test]
+    fn groups_are_bounded_and_callers_are_not_split() {
+        assert_eq!(sizes(&[]), [0; 0]);
+        assert_eq!(sizes(&[(1, 10); 300]), [256, 44]);
+        assert_eq!(sizes(&[(200, 1), (57, 1), (199, 1)]), [1, 2]);
+        assert_eq!(sizes(&[(1000, 1), (1, 1)]), [1, 1], "who alone brings more goes alone");
+        assert_eq!(sizes(&[(1, 7 << 20), (1, 7 << 20), (1, 7 << 20)]), [2, 1]);
+    }
+
+    /// Starts `count` followers while a leader is at work, which then does `then`.
+    fn behind_a_leader<T: Send>(
+        groups: &Groups,
+        count: usize,
+        then: impl FnOnce() + Send,
+        follower: impl Fn(usize) -> T + Sync,
+    ) -> Vec<T> {
+        let leads = Barrier::new(2);
+        thread::scope(|scope| {
+            let leader = scope.spawn(|| {
+                groups.append(&[event(1)], None, |group| {
+                    leads.wait();
+                    while lock(&groups.state).waiting.len() < count {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    then();
+                    Ok(done(group))
+                })
+            });
+            leads.wait();
+            let followers: Vec<_> = (0..count)
+                .map(|number| {
+                    scope.spawn({
+                        let follower = &follower;
+                        move || follower(number)
+                    })
+                })
+                .collect();
+            let results = followers.into_iter().map(|follower| follower.join().unwrap()).collect();
+            drop(leader.join());
+            results
+        })
+    }
+
+    #[test]
+    fn those_who_come_meanwhile_are_one_group() {
+        let groups = Groups::default();
+        let committed = Mutex::new(Vec::new());
+        let results = behind_a_leader(
+            &groups,
+            20,
+            || {},
+            |_| {
+                groups.append(&[event(1)], None, |group| {
+                    lock(&committed).push(group.len());
+                    Ok(done(group))
+                })
+            },
+        );
+        assert!(results.iter().all(Result::is_ok));
+        assert_eq!(*lock(&committed), [20]);
+        assert!(!lock(&groups.state).led);
+    }
+
+    #[test]
+    fn a_failure_is_everyones_and_a_refusal_its_own() {
+        let groups = Groups::default();
+        let results = behind_a_leader(
+            &groups,
+            5,
+            || {},
+            |_| groups.append(&[event(1)], None, |_| Err(StoreError::new(ErrorKind::Full, "full"))),
+        );
+        assert!(results.iter().all(|result| result.as_ref().unwrap_err().kind() == ErrorKind::Full));
+        let results = behind_a_leader(
+            &groups,
+            5,
+            || {},
+            |number| {
+                groups.append(&[event(1)], Some(number as u64), |group| {
+                    Ok(group.iter().map(|request| check_version(3, request.as_of.unwrap())).collect())
+                })
+            },
+        );
+        for (number, result) in results.into_iter().enumerate() {
+            assert_eq!(result.err().map(|error| error.kind()), (number != 3).then_some(ErrorKind::Stale));
+        }
+    }
+
+    #[test]
+    fn a_leader_that_panics_leaves_nobody_asleep() {
+        let groups = Groups::default();
+        let results = behind_a_leader(
+            &groups,
+            3,
+            || panic!("on purpose"),
+            |_| groups.append(&[event(1)], None, |group| Ok(done(group))),
+        );
+        assert!(results.iter().all(Result::is_ok), "those not in its group go on");
+        let caught = std::panic::catch_unwind(|| groups.append(&[event(1)], None, |_| panic!("on purpose")));
+        assert!(caught.is_err());
+        let orphan = Arc::new(Request::new(&[event(1)], None));
+        drop(Lead { groups: &groups, group: vec![Arc::clone(&orphan)], results: Vec::new() });
+        assert_eq!(orphan.wait().unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+        groups.append(&[event(1)], None, |group| Ok(done(group))).unwrap();
+    }
+}

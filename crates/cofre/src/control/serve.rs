@@ -1,0 +1,154 @@
+//! `cofre serve`.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use clap::{Args, ValueEnum};
+use cofre_keyvault::{Clock as _, SystemClock};
+use cofre_server::{
+    Answered, App, Observer, Parts, Server, bind,
+    identity::{TokenKey, Tokens},
+    limits::Limits,
+    tls::certificate_names,
+};
+use serde_json::json;
+
+use crate::{Context, exit::Exit, output::Done, report::Result};
+
+pub(crate) const EXAMPLES: &str = "The server runs until it gets SIGTERM or SIGINT; requests that run are let come to their end. It says `ready` on standard
+output when it takes requests, and writes its log to standard error.
+
+Example:
+  cofre serve --home /srv/cofre
+  cofre serve --home /srv/cofre --listen 0.0.0.0:8443 --log changes";
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address to listen on [default: what `cofre init` was told, 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Address of the proxy that finds key vaults by name; loopback alone [default: what `cofre init` was told]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "no_proxy")]
+    proxy_listen: Option<SocketAddr>,
+    /// No proxy: the names of key vaults are known to DNS
+    #[arg(long)]
+    no_proxy: bool,
+    /// Which requests stand in the log
+    #[arg(long, value_name = "WHICH", value_enum, default_value = "changes")]
+    log: Log,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Log {
+    /// All of them
+    All,
+    /// Those that change something or fail
+    Changes,
+    /// Those that fail through the service's own fault
+    Failures,
+}
+
+/// Writes the log.
+struct Lines {
+    log: Log,
+}
+
+impl Observer for Lines {
+    fn answered(&self, request: &Answered) {
+        let changes = !matches!(request.method.as_str(), "GET" | "HEAD") || request.status >= 400;
+        let wanted = match self.log {
+            Log::All => true,
+            Log::Changes => changes,
+            Log::Failures => request.status >= 500,
+        };
+        if wanted {
+            let Answered { id, peer, method, target, status, took } = request;
+            // The path comes from outside: nothing in it may look like another line.
+            let target: String =
+                target.chars().take(400).map(|c| if c.is_control() { '?' } else { c }).collect();
+            self.line(&format!(
+                "{status} {method} {target} {} ms from {peer}, request {id}",
+                took.as_millis()
+            ));
+        }
+    }
+
+    fn note(&self, text: &str) {
+        self.line(text);
+    }
+}
+
+impl Lines {
+    fn line(&self, text: &str) {
+        let now = super::table::instant(SystemClock.now());
+        // Nobody is left to be told when standard error is gone.
+        let _ = writeln!(io::stderr(), "{now} {text}");
+    }
+}
+
+pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
+    let home = context.open_home()?;
+    context.progress.stop();
+    let settings = &home.config.server;
+    let listener = bind(args.listen.unwrap_or(settings.listen))?;
+    let address = listener.local_addr().unwrap_or(settings.listen);
+    let proxy_address = args.proxy_listen.or(settings.proxy_listen).filter(|_| !args.no_proxy);
+    if let Some(proxy) = proxy_address.filter(|proxy| !proxy.ip().is_loopback()) {
+        return Err(cofre_arm::ApiError::invalid(format!(
+            "the proxy would listen on {proxy}, where other hosts reach it"
+        ))
+        .recommend(
+            "Choose an address of 127.0.0.0/8 with `--proxy-listen`, or `--no-proxy` and names in DNS.",
+        )
+        .into());
+    }
+    let proxy = proxy_address.map(bind).transpose()?;
+    let proxy_address = proxy.as_ref().and_then(|proxy| proxy.local_addr().ok());
+
+    let addresses = settings.addresses(address.port(), &home.config.settings.key_vault_suffix);
+    let names = certificate_names(&addresses.host, &addresses.key_vault_suffix, address.ip());
+    let tls = home.layout.tls();
+    tls.ensure_authority(SystemClock.now(), &home.config.place.tenant_id)?;
+    let tls_config = tls.server_config(SystemClock.now(), &names)?;
+    let token_key = home.layout.token_key();
+    if !token_key.exists() {
+        TokenKey::create_file(&token_key)?;
+    }
+    let clock = Arc::new(SystemClock);
+    let app = App::new(Parts {
+        addresses: addresses.clone(),
+        location: home.config.place.location.clone(),
+        store: home.store.clone(),
+        key_vaults: home.key_vaults.clone(),
+        directory: home.directory.clone(),
+        tokens: Tokens::new(TokenKey::from_file(&token_key)?, clock.clone()),
+        limits: Limits::new(settings.requests_per_second),
+        clock,
+    });
+    let lines = Arc::new(Lines { log: args.log });
+    let server = Server::new(app, tls_config, listener, proxy, lines.clone());
+
+    let ready = json!({
+        "ready": true,
+        "armEndpoint": addresses.base(),
+        "listen": address.to_string(),
+        "connectProxy": proxy_address.map(|proxy| format!("http://{proxy}")),
+        "caFile": tls.authority().display().to_string(),
+    });
+    let line = if context.json {
+        ready.to_string()
+    } else {
+        let proxy =
+            proxy_address.map(|proxy| format!(", proxy for key vaults on {proxy}")).unwrap_or_default();
+        format!("ready: {} on {address}{proxy}", addresses.base())
+    };
+    // Whoever started the server may have stopped reading; it serves nevertheless.
+    let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
+    let cancel = context.cancel.clone();
+    server.run(move || cancel.is_cancelled())?;
+    lines.note("stopped");
+    Done::nothing(Exit::Ok)
+}
