@@ -156,9 +156,11 @@ fn appended_outlives_a_kill(body: &Body) {
             again(&[], "append", body.address().as_ref(), "").stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         // It is killed in the midst of the work: how deep differs from round to round.
-        thread::sleep(Duration::from_millis(30 + 41 * round));
-        child.kill().unwrap();
         let mut printed = String::new();
+        for _ in 0..40 + 35 * round {
+            lines.read_line(&mut printed).unwrap();
+        }
+        child.kill().unwrap();
         lines.read_to_string(&mut printed).unwrap();
         child.wait().unwrap();
         body.settle();
@@ -176,7 +178,7 @@ fn appended_outlives_a_kill(body: &Body) {
         assert_eq!(store.verify_chain("shared").unwrap().length, 2 * found.values().sum::<u64>());
         known = found;
     }
-    assert!(known.values().all(|pairs| *pairs > 10), "they got nowhere: {known:?}");
+    assert!(known.values().all(|pairs| *pairs > 0), "they did not share: {known:?}");
 }
 
 #[test]
@@ -210,7 +212,11 @@ fn what_was_acknowledged_by_a_server_outlives_a_kill() {
 fn outlives_a_kill(body: &Body) {
     const NAMES: [&str; 2] = ["blue", "green"];
     let mut known = [0; NAMES.len()];
-    for round in 0..12 {
+    // Longer from round to round, so that it comes to an end on a slow machine too.
+    for round in 0.. {
+        if round >= 12 && known.iter().all(|last| *last > 10) {
+            break;
+        }
         let mut children = NAMES.map(|name| {
             again(&[], "commit", body.address().as_ref(), name).stdout(Stdio::piped()).spawn().unwrap()
         });
@@ -249,7 +255,6 @@ fn outlives_a_kill(body: &Body) {
         }
         assert_eq!(store.verify_chain("all").unwrap().length, total);
     }
-    assert!(known.iter().all(|last| *last > 10), "they got nowhere: {known:?}");
 }
 
 /// Commits until it fails, makes room, and goes on.
