@@ -63,8 +63,11 @@ pub(super) fn credential_of<'a>(
         match &credential.kind {
             CredentialKind::Secret { .. } => false,
             CredentialKind::Certificate { thumbprint, thumbprint256, public_key } => {
-                let named = header.x5t.as_ref().is_some_and(|x5t| x5t == thumbprint)
-                    || header.x5t_s256.as_ref().is_some_and(|x5t| x5t == thumbprint256);
+                // MSAL for Python leaves the padding on, against RFC 7515.
+                let is = |named: &Option<String>, ours: &String| {
+                    named.as_ref().is_some_and(|x5t| x5t.trim_end_matches('=') == ours)
+                };
+                let named = is(&header.x5t, thumbprint) || is(&header.x5t_s256, thumbprint256);
                 let claims = named
                     .then(|| Base64::decode_vec(public_key).ok())
                     .flatten()
