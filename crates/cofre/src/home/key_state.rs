@@ -88,10 +88,7 @@ impl State for KeyState {
                 }
             });
         }
-        for event in events {
-            let body = serde_json::to_vec(event).map_err(|e| StateError::Failed(Box::new(e)))?;
-            batch.events.push(Event { writer: AUDIT_WRITER.to_owned(), time: event.time, body });
-        }
+        batch.events = encode(events)?;
         self.store.commit(&batch).map(|_| ()).map_err(|e| match (e.kind(), e.subject()) {
             (ErrorKind::Conflict, Some(subject)) => {
                 let path = subject.strip_prefix(&path("")).unwrap_or(subject).to_owned();
@@ -100,6 +97,25 @@ impl State for KeyState {
             _ => failed(e),
         })
     }
+
+    fn version(&self) -> Result<u64, StateError> {
+        self.store.version().map_err(failed)
+    }
+
+    fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError> {
+        self.store.append(&encode(events)?, as_of).map_err(|e| match e.kind() {
+            ErrorKind::Stale => StateError::Stale,
+            _ => failed(e),
+        })
+    }
+}
+
+fn encode(events: &[AuditEvent]) -> Result<Vec<Event>, StateError> {
+    let encode = |event: &AuditEvent| {
+        let body = serde_json::to_vec(event).map_err(|e| StateError::Failed(Box::new(e)))?;
+        Ok(Event { writer: AUDIT_WRITER.to_owned(), time: event.time, body })
+    };
+    events.iter().map(encode).collect()
 }
 
 #[cfg(test)]
