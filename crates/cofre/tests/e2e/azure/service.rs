@@ -206,8 +206,7 @@ impl Az<'_> {
         self.service.prepare(&mut command);
         command.env("AZURE_CONFIG_DIR", &self.folder);
         command.envs([("AZURE_CORE_COLLECT_TELEMETRY", "false"), ("AZURE_CORE_NO_COLOR", "true")]);
-        let run = finish(command.args(words(line)).spawn().unwrap());
-        run
+        finish(command.args(words(line)).spawn().unwrap())
     }
 
     /// A command that succeeds, with the JSON it prints.
