@@ -48,6 +48,10 @@ pub(super) fn in_group(
             only(call, Method::Get, "GET")?;
             list(app, call, session, Some(group))
         }
+        ["managedhsms"] => {
+            only(call, Method::Get, "GET")?;
+            Ok(Answer::ok(&json!({"value": []})))
+        }
         ["vaults", _] => one(app, call, session, group, &call.target.segments[7]),
         ["vaults", _, "accesspolicies", kind] => {
             only(call, Method::Put, "PUT")?;
@@ -73,6 +77,11 @@ pub(super) fn in_subscription(
             only(call, Method::Get, "GET")?;
             list_deleted(app, call, session)
         }
+        // There are no such modules; clients ask for them next to vaults, and take a refusal for that of the whole command.
+        ["managedhsms" | "deletedmanagedhsms"] => {
+            only(call, Method::Get, "GET")?;
+            Ok(Answer::ok(&json!({"value": []})))
+        }
         ["checknameavailability"] => {
             only(call, Method::Post, "POST")?;
             check_name(app, call, session)
@@ -80,12 +89,12 @@ pub(super) fn in_subscription(
         ["locations", named, "deletedvaults", _] => {
             only(call, Method::Get, "GET")?;
             location(app, named)?;
-            show_deleted(app, session, &call.target.segments[6])
+            show_deleted(app, session, &call.target.segments[7])
         }
         ["locations", named, "deletedvaults", _, "purge"] => {
             only(call, Method::Post, "POST")?;
             location(app, named)?;
-            purge(app, call, session, &call.target.segments[6])
+            purge(app, call, session, &call.target.segments[7])
         }
         _ => Err(Refusal::no_such_path(&format!("/{}", call.target.segments.join("/")))),
     }

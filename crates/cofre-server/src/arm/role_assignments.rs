@@ -112,6 +112,20 @@ fn put(app: &App, call: &Call, session: &Session, scope: &str, id: &str) -> Resu
             .recommend("`cofre principal list` shows the object ids.")
             .into());
     }
+    // The code by which clients know that what they wish is there already, under an id of its own.
+    let there = session.directory.assignments().find(|there| {
+        there.role == role.id && there.principal == principal && there.scope.eq_ignore_ascii_case(scope)
+    });
+    if let Some(there) = there.filter(|there| !there.id.eq_ignore_ascii_case(id)) {
+        let message = format!(
+            "The role assignment already exists. The ID of the existing role assignment is {}.",
+            there.id
+        );
+        return Err(Refusal::new(
+            409,
+            json!({"error": {"code": "RoleAssignmentExists", "message": message}}),
+        ));
+    }
     let new = NewAssignment { id: Some(id), scope, role: role.id, principal: &principal };
     let made = app.parts.directory.assign(&session.actor(), new)?;
     Ok(Answer::json(201, &assignment(&made, &app.parts.directory.subscription_scope())))

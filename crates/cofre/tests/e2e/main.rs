@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod azure;
 mod concurrency;
 mod control;
 mod damage;
