@@ -6,3 +6,4 @@ mod support;
 
 mod data_plane;
 mod permissions;
+mod resources;
