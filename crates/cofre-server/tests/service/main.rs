@@ -4,6 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod data_plane;
+mod login;
 mod permissions;
 mod resources;
+mod sockets;
+mod time;
+mod tokens;

@@ -4,6 +4,7 @@
 
 pub(crate) mod assertions;
 pub(crate) mod request;
+pub(crate) mod sockets;
 
 use std::{
     collections::BTreeMap,
