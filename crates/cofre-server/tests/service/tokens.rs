@@ -98,7 +98,7 @@ fn tokens_that_were_not_issued_here_are_refused() {
         ("other claims under a signature", format!("{}.{escalated}.{}", parts[0], parts[2])),
         (
             "a longer life under a signature",
-            format!("{}.{}.{}", parts[0], text(&with("exp", json!(1e15 as i64))), parts[2]),
+            format!("{}.{}.{}", parts[0], text(&with("exp", json!(1_000_000_000_000_000_i64))), parts[2]),
         ),
         ("alg none", none("none")),
         ("alg None", none("None")),
