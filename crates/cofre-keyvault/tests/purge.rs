@@ -43,6 +43,14 @@ impl State for Mortal {
         self.left.store(left - 1, Ordering::Relaxed);
         self.inner.commit(changes, events)
     }
+
+    fn version(&self) -> Result<u64, StateError> {
+        self.inner.version()
+    }
+
+    fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError> {
+        self.inner.append(events, as_of)
+    }
 }
 
 /// A home with a secret of many versions in `kv-1`, and the same service over a storage that fails after

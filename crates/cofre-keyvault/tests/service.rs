@@ -288,6 +288,48 @@ impl State for Unreliable {
         }
         self.inner.commit(changes, events)
     }
+
+    fn version(&self) -> Result<u64, StateError> {
+        self.inner.version()
+    }
+
+    fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(StateError::Failed("the disk is full".into()));
+        }
+        self.inner.append(events, as_of)
+    }
+}
+
+#[test]
+fn what_others_changed_counts_with_the_next_answer() {
+    let home = Home::new().with_vault("kv-1");
+    home.set("kv-1", "bek", "one");
+    let read = || home.vaults.secret(&home.admin, "kv-1", "bek", None);
+    assert_eq!(read().unwrap().value.expose(), "one");
+    assert_eq!(read().unwrap().value.expose(), "one", "from memory");
+    // Another process, which shares nothing with this one but the storage.
+    let other = open_again(&home, 1).unwrap();
+    other.set_secret(&home.admin, "kv-1", "bek", &secret("two")).unwrap();
+    assert_eq!(read().unwrap().value.expose(), "two");
+    other.remove_access_policy(&home.admin, "kv-1", &Principal::from(&home.admin)).unwrap();
+    assert_eq!(read().unwrap_err().kind(), ErrorKind::Forbidden);
+    let events = home.state.events();
+    let last = &events[events.len() - 1];
+    assert_eq!(last.reason.as_deref(), Some("KeyVaultForbidden"), "audited once, as it was decided last");
+    assert_eq!(events.iter().filter(|event| event.operation == Operation::Get).count(), 4);
+}
+
+#[test]
+fn names_are_looked_at_before_what_is_in_memory() {
+    let home = Home::new().with_vault("kv-1");
+    let version = home.set("kv-1", "bek", "one");
+    let read =
+        |name: &str, version: Option<&str>| kind(home.vaults.secret(&home.admin, "kv-1", name, version));
+    home.vaults.secret(&home.admin, "kv-1", "bek", Some(&version)).unwrap();
+    assert_eq!(read(&format!("bek {version}"), None), ErrorKind::Invalid);
+    assert_eq!(read("bek", Some(&format!("{version} "))), ErrorKind::Invalid);
+    home.vaults.secret(&home.admin, "KV-1", "BEK", Some(&version.to_uppercase())).unwrap();
 }
 
 #[test]

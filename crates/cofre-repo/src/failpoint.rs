@@ -24,7 +24,15 @@ pub const NAMES: &[&str] = &[
     "storage.object-staged",
 ];
 
-/// The process is at the instant `name`, one of [`NAMES`].
+/// Names of instants in the program around this crate, which work on no repository.
+pub const HOME_NAMES: &[&str] =
+    &["root-key.pending-written", "root-key.ring-sealed", "root-key.renamed", "root-key.old-removed"];
+
+/// Names of instants at which key vaults write.
+pub const KEY_VAULT_NAMES: &[&str] =
+    &["keyvault.before-commit", "keyvault.after-commit", "keyvault.before-append", "keyvault.after-append"];
+
+/// The process is at the instant `name`, one of [`NAMES`], [`HOME_NAMES`] or [`KEY_VAULT_NAMES`].
 #[inline]
 pub fn reached(name: &'static str) {
     #[cfg(feature = "failpoints")]
@@ -40,7 +48,8 @@ mod armed {
     static VISITS: AtomicU32 = AtomicU32::new(0);
 
     pub(super) fn reached(name: &'static str) {
-        debug_assert!(super::NAMES.contains(&name), "{name} is not listed");
+        let mut names = super::NAMES.iter().chain(super::HOME_NAMES).chain(super::KEY_VAULT_NAMES);
+        debug_assert!(names.any(|listed| *listed == name), "{name} is not listed");
         let Ok(wanted) = std::env::var("COFRE_FAILPOINT") else { return };
         let (wanted, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));
         if wanted != name {

@@ -113,10 +113,18 @@ impl App {
             | (Method::Get, [_, "v2.0", ".well-known", "openid-configuration"]) => {
                 Ok(Answer::ok(&identity::openid_configuration(call, addresses)))
             }
-            (Method::Get, ["adfs", "discovery", "keys"]) => Ok(Answer::ok(&identity::key_set(&self.parts.tokens))),
+            (Method::Get, ["adfs", "discovery", "keys"]) => {
+                Ok(Answer::ok(&identity::key_set(&self.parts.tokens)))
+            }
             (Method::Post, [_, "oauth2", "token"] | [_, "oauth2", "v2.0", "token"]) => {
                 self.parts.limits.count(&call.peer)?;
-                identity::token(call, addresses, &self.parts.directory, &self.parts.tokens, &self.parts.limits)
+                identity::token(
+                    call,
+                    addresses,
+                    &self.parts.directory,
+                    &self.parts.tokens,
+                    &self.parts.limits,
+                )
             }
             (_, ["msgraph", "v1.0", rest @ ..]) => {
                 let session = self.session(call, &addresses.graph_audience())?;

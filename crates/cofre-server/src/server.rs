@@ -1,8 +1,7 @@
 //! The sockets: TLS connections with requests on them, and the proxy for names that no DNS knows.
 
 use std::{
-    fmt,
-    io,
+    fmt, io,
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::{
@@ -80,7 +79,10 @@ pub struct Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("listener", &self.listener).field("proxy", &self.proxy).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("listener", &self.listener)
+            .field("proxy", &self.proxy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +98,9 @@ pub fn bind(address: SocketAddr) -> cofre_arm::Result<std::net::TcpListener> {
     };
     open().map_err(|error| {
         ApiError::new(Problem::StateUnavailable, format!("cannot listen on {address}"))
-            .recommend("Another program has it, or it is no address of this host: choose another with `--listen`.")
+            .recommend(
+                "Another program has it, or it is no address of this host: choose another with `--listen`.",
+            )
             .because(error)
     })
 }
@@ -178,7 +182,8 @@ impl Server {
         };
         let port = self.listener.local_addr().map_err(failed)?;
         let listener = TcpListener::from_std(self.listener).map_err(failed)?;
-        let shared = Shared { app: self.app.clone(), observer: self.observer.clone(), ids: Arc::new(Ids::new()?) };
+        let shared =
+            Shared { app: self.app.clone(), observer: self.observer.clone(), ids: Arc::new(Ids::new()?) };
         if let Some(proxy) = self.proxy {
             let proxy = TcpListener::from_std(proxy).map_err(failed)?;
             let addresses = self.app.parts.addresses.clone();
@@ -249,10 +254,13 @@ async fn housekeeping(shared: Shared) {
     loop {
         let (app, observer) = (shared.app.clone(), shared.observer.clone());
         let _ = tokio::task::spawn_blocking(move || {
-            let service = cofre_keyvault::Caller { name: "cofre".to_owned(), ..cofre_keyvault::Caller::default() };
+            let service =
+                cofre_keyvault::Caller { name: "cofre".to_owned(), ..cofre_keyvault::Caller::default() };
             match app.parts.key_vaults.purge_due(&service) {
                 Ok(0) => {}
-                Ok(purged) => observer.note(&format!("{purged} deleted keys, secrets or vaults were purged: their time had come")),
+                Ok(purged) => observer.note(&format!(
+                    "{purged} deleted keys, secrets or vaults were purged: their time had come"
+                )),
                 Err(error) => observer.note(&format!("what was deleted could not be purged: {error}")),
             }
         })
@@ -261,7 +269,11 @@ async fn housekeeping(shared: Shared) {
     }
 }
 
-async fn handle(State(shared): State<Shared>, Extension(Peer(peer)): Extension<Peer>, request: Request<Body>) -> Response<Body> {
+async fn handle(
+    State(shared): State<Shared>,
+    Extension(Peer(peer)): Extension<Peer>,
+    request: Request<Body>,
+) -> Response<Body> {
     let begun = Instant::now();
     let id = shared.ids.next();
     let method = request.method().to_string();
@@ -278,8 +290,11 @@ async fn handle(State(shared): State<Shared>, Extension(Peer(peer)): Extension<P
             });
             work.await.ok().flatten().unwrap_or_else(|| {
                 shared.observer.note(&format!("request {id} met a defect"));
-                http::Refusal::from(ApiError::new(Problem::InternalError, format!("request {id} met a defect of this service")))
-                    .into_answer()
+                http::Refusal::from(ApiError::new(
+                    Problem::InternalError,
+                    format!("request {id} met a defect of this service"),
+                ))
+                .into_answer()
             })
         }
         Err(refusal) => refusal.into_answer(),

@@ -17,7 +17,12 @@ const LONGEST_HEAD: usize = 8 << 10;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Takes connections from this host until the process ends.
-pub(crate) async fn serve(listener: TcpListener, server: SocketAddr, addresses: Addresses, places: Arc<Semaphore>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    server: SocketAddr,
+    addresses: Addresses,
+    places: Arc<Semaphore>,
+) {
     let addresses = Arc::new(addresses);
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
@@ -44,9 +49,7 @@ async fn tunnel(mut client: TcpStream, server: SocketAddr, addresses: &Addresses
         _ => Err("400 Bad Request"),
     };
     if let Err(status) = status {
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         return client.write_all(answer.as_bytes()).await;
     }
     let early = head.ok().and_then(Result::ok).map(|(_, early)| early).unwrap_or_default();
@@ -104,14 +107,20 @@ mod tests {
         let addresses =
             Addresses { host: "localhost".into(), port: 8443, key_vault_suffix: "vault.localhost".into() };
         let judge = |line: &str| judge(&format!("{line}\r\nHost: x\r\n\r\n"), &addresses);
-        for good in ["kv1.vault.localhost:8443", "KV1.Vault.Localhost:8443", "localhost:8443", "127.0.0.1:8443"] {
+        for good in
+            ["kv1.vault.localhost:8443", "KV1.Vault.Localhost:8443", "localhost:8443", "127.0.0.1:8443"]
+        {
             assert_eq!(judge(&format!("CONNECT {good} HTTP/1.1")), Ok(()), "{good}");
         }
-        for bad in ["localhost:22", "example.com:8443", "kv1.vault.localhost:443", "vault.localhost.evil:8443"] {
+        for bad in
+            ["localhost:22", "example.com:8443", "kv1.vault.localhost:443", "vault.localhost.evil:8443"]
+        {
             assert_eq!(judge(&format!("CONNECT {bad} HTTP/1.1")), Err("403 Forbidden"), "{bad}");
         }
         assert_eq!(judge("GET http://localhost:8443/ HTTP/1.1"), Err("405 Method Not Allowed"));
-        for bad in ["", "CONNECT", "CONNECT localhost:8443", "CONNECT localhost HTTP/1.1", "CONNECT a:1 HTTP/1.1 x"] {
+        for bad in
+            ["", "CONNECT", "CONNECT localhost:8443", "CONNECT localhost HTTP/1.1", "CONNECT a:1 HTTP/1.1 x"]
+        {
             assert_eq!(judge(bad), Err("400 Bad Request"), "{bad}");
         }
     }

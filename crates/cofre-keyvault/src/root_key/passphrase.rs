@@ -117,12 +117,21 @@ impl RootKey {
         Self::create_passphrase_file_at(path, passphrase, COST)
     }
 
-    pub(super) fn create_passphrase_file_at(path: &Path, passphrase: &[u8], cost: Cost) -> Result<Self> {
-        if !(SHORTEST..=LONGEST).contains(&passphrase.len()) {
-            return Err(KeyVaultError::invalid(format!(
-                "a passphrase has {SHORTEST} to {LONGEST} bytes: take several words that nobody can guess"
-            )));
+    /// Whether a key can be made from a passphrase: 12 to 1024 bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`].
+    pub fn check_passphrase(passphrase: &[u8]) -> Result<()> {
+        if (SHORTEST..=LONGEST).contains(&passphrase.len()) {
+            return Ok(());
         }
+        Err(KeyVaultError::invalid(format!(
+            "a passphrase has {SHORTEST} to {LONGEST} bytes: take several words that nobody can guess"
+        )))
+    }
+
+    pub(super) fn create_passphrase_file_at(path: &Path, passphrase: &[u8], cost: Cost) -> Result<Self> {
+        Self::check_passphrase(passphrase)?;
         let mut salt = Zeroizing::new(vec![0; SALT_BYTES]);
         fill_random(&mut salt)?;
         let key = derive(cost, passphrase, &salt)?;

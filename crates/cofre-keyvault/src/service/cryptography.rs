@@ -1,7 +1,7 @@
 //! Using keys: wrap and unwrap, encrypt and decrypt. Both pairs do the same under their own permissions.
 
 use super::{
-    Done, KeyVaults,
+    KeyVaults,
     keys::{check_operation, event},
     objects::describe,
 };
@@ -13,7 +13,6 @@ use crate::{
     error::Result,
     objects::{KeyVersion, Kind},
     permission::{KeyOperation, KeyPermission},
-    private_key::PrivateKey,
     rsa_key::WrapAlgorithm,
 };
 
@@ -114,27 +113,23 @@ impl KeyVaults {
             KeyOperation::UnwrapKey => (Operation::UnwrapKey, KeyPermission::UnwrapKey, false),
             _ => (Operation::Decrypt, KeyPermission::Decrypt, false),
         };
-        self.audited(event(caller, audited, using.vault, using.name, using.version), |event| {
-            let vault = self.authorize_key(caller, using.vault, permission)?;
+        self.audited_reading(event(caller, audited, using.vault, using.name, using.version), |view, event| {
+            let vault = self.authorize_in(view, caller, using.vault, permission)?;
             let algorithm: WrapAlgorithm = using.algorithm.parse()?;
-            let (head, key) = self.find::<KeyVersion>(&vault, using.name, using.version)?;
-            let (head, key) = (head.body, key.body);
-            event.version = Some(key.about.version.clone());
-            let what = describe(Kind::Key, &head, &key.about);
-            key.about.attributes.check_enabled(&what)?;
-            check_operation(&key, operation, &what)?;
-            if seals {
-                key.about.attributes.check_period(&what, self.clock.now())?;
-            }
-            let private = PrivateKey::from_pkcs8(&key.pkcs8)?;
+            let found = self.find_in::<KeyVersion>(view, &vault, using.name, using.version)?;
+            let about = &found.body.about;
+            event.version = Some(about.version.clone());
+            let what = describe(Kind::Key, &found.head, about);
+            about.attributes.check_enabled(&what)?;
+            check_operation(&found.body, operation, &what)?;
             let value = if seals {
-                SecretBytes::new(private.wrap(algorithm, using.value)?.into())
+                about.attributes.check_period(&what, self.clock.now())?;
+                SecretBytes::new(self.private_key(&found)?.wrap(algorithm, using.value)?.into())
             } else {
-                private.unwrap(algorithm, using.value)?
+                self.private_key(&found)?.unwrap(algorithm, using.value)?
             };
-            let algorithm = algorithm.as_str();
-            let (name, version) = (head.name, key.about.version);
-            Ok(Done::reading(KeyOperationResult { name, version, algorithm, value }))
+            let (name, version) = (found.head.name.clone(), about.version.clone());
+            Ok(KeyOperationResult { name, version, algorithm: algorithm.as_str(), value })
         })
     }
 }

@@ -129,11 +129,11 @@ impl KeyVaults {
     /// [`ErrorKind::Forbidden`],
     /// [`ErrorKind::ObjectNotFound`], and those of vault and storage.
     pub fn key(&self, caller: &Caller, vault: &str, name: &str, version: Option<&str>) -> Result<KeyBundle> {
-        self.audited(event(caller, Operation::Get, vault, name, version), |event| {
-            let vault = self.authorize_key(caller, vault, KeyPermission::Get)?;
-            let (head, key) = self.find::<KeyVersion>(&vault, name, version)?;
-            event.version = Some(key.body.about.version.clone());
-            Ok(Done::reading(bundle(&vault, &head.body, key.body)))
+        self.audited_reading(event(caller, Operation::Get, vault, name, version), |view, event| {
+            let vault = self.authorize_in(view, caller, vault, KeyPermission::Get)?;
+            let found = self.find_in::<KeyVersion>(view, &vault, name, version)?;
+            event.version = Some(found.body.about.version.clone());
+            Ok(bundle(&vault, &found.head, found.body.clone()))
         })
     }
 

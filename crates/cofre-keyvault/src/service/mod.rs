@@ -13,6 +13,7 @@ mod paging;
 mod proof_cache;
 mod prove;
 mod purge;
+mod reading;
 mod rings;
 mod secrets;
 mod signing;
@@ -23,6 +24,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use self::reading::Views;
 use crate::{
     audit::AuditEvent,
     caller::Caller,
@@ -55,6 +57,8 @@ pub struct KeyVaults {
     proving: Mutex<()>,
     /// What decides in role-based vaults.
     roles: Option<Arc<dyn RolePermissions>>,
+    /// What reading operations looked at last.
+    views: Views,
 }
 
 impl fmt::Debug for KeyVaults {
@@ -105,7 +109,8 @@ impl KeyVaults {
         place: &Place,
     ) -> Result<Self> {
         let (place, root) = (place.checked()?, RwLock::new(root_key.ring_key()?));
-        let service = Self { state, clock, place, root, proving: Mutex::new(()), roles: None };
+        let service =
+            Self { state, clock, place, root, proving: Mutex::new(()), roles: None, views: Views::default() };
         service.ensure_blob_key()?;
         Ok(service)
     }
@@ -140,7 +145,13 @@ impl KeyVaults {
                 }
             };
             event.allowed(self.clock.now());
-            match self.state.commit(&changes, std::slice::from_ref(&event)) {
+            let events = std::slice::from_ref(&event);
+            let committed = if changes.is_empty() {
+                self.state.append(events, None)
+            } else {
+                self.state.commit(&changes, events)
+            };
+            match committed {
                 Ok(()) => return Ok(answer),
                 Err(StateError::Conflict { .. }) if !changes.is_empty() => std::thread::yield_now(),
                 Err(error) if changes.is_empty() => return Err(unaudited(error)),
@@ -154,7 +165,7 @@ impl KeyVaults {
             )
         });
         event.refused(self.clock.now(), &error);
-        self.state.commit(&[], &[event]).map_err(unaudited)?;
+        self.state.append(&[event], None).map_err(unaudited)?;
         Err(error)
     }
 
@@ -207,18 +218,7 @@ impl KeyVaults {
         if missing.is_empty() {
             return Ok(open);
         }
-        let keys = missing.keys.iter().map(|permission| format!("keys/{permission}"));
-        let secrets = missing.secrets.iter().map(|permission| format!("secrets/{permission}"));
-        let advice = if open.vault.role_based { "assign a role" } else { "add an access policy" };
-        Err(KeyVaultError::new(
-            ErrorKind::Forbidden,
-            format!(
-                "the principal {} lacks {} on the key vault {}: {advice}",
-                crate::audit::tidy(&caller.object_id),
-                keys.chain(secrets).collect::<Vec<_>>().join(", "),
-                open.vault.name
-            ),
-        ))
+        Err(lacking(caller, &open.vault, &missing))
     }
 
     /// What a principal may do in a vault: by its access policies, or, where it is role-based, by roles.
@@ -245,6 +245,22 @@ impl KeyVaults {
     ) -> Result<OpenVault> {
         self.authorize(caller, vault, &Permissions { secrets: [permission].into(), ..Permissions::default() })
     }
+}
+
+/// The refusal of a caller who lacks permissions.
+fn lacking(caller: &Caller, vault: &Vault, missing: &Permissions) -> KeyVaultError {
+    let keys = missing.keys.iter().map(|permission| format!("keys/{permission}"));
+    let secrets = missing.secrets.iter().map(|permission| format!("secrets/{permission}"));
+    let advice = if vault.role_based { "assign a role" } else { "add an access policy" };
+    KeyVaultError::new(
+        ErrorKind::Forbidden,
+        format!(
+            "the principal {} lacks {} on the key vault {}: {advice}",
+            crate::audit::tidy(&caller.object_id),
+            keys.chain(secrets).collect::<Vec<_>>().join(", "),
+            vault.name
+        ),
+    )
 }
 
 fn unaudited(error: StateError) -> KeyVaultError {

@@ -196,19 +196,17 @@ impl KeyVaults {
         })?;
         let keys = ProofKeys::of(&blob_key)?;
         let entry = self.proof_entry(&blob_key, request, &material)?;
-        let mut tried = self.clock.now();
         let captured = |reason, detail: &str| ProofState::Captured { reason, detail: audit::tidy(detail) };
-        let mut opened = None;
-        let state = if let Some(trial) = &entry.trial {
-            tried = trial.tried;
-            opened = Some((trial.keyslot, trial.fingerprint.clone()));
+        let mut opened = entry.trial.clone();
+        let state = if opened.is_some() {
             ProofState::Proven
         } else {
             match try_secret(request, &material, prover, &self.proving)? {
                 ProverAnswer::Opens { volume_key_fingerprint_input, keyslot } => {
                     let fingerprint = keys.fingerprint(&volume_key_fingerprint_input);
-                    self.keep_trial(&ring, &entry, &Trial::new(tried, keyslot, fingerprint.clone()))?;
-                    opened = Some((keyslot, fingerprint));
+                    let trial = Trial::new(self.clock.now(), keyslot, fingerprint);
+                    self.keep_trial(&ring, &entry, &trial)?;
+                    opened = Some(trial);
                     ProofState::Proven
                 }
                 ProverAnswer::DoesNotOpen => {
@@ -219,7 +217,12 @@ impl KeyVaults {
                 ProverAnswer::Failed(why) => captured(CaptureReason::Failed, &why),
             }
         };
-        let (keyslot, fingerprint) = opened.unzip();
+        // A trial of this moment is of the record's own time. An earlier one is never after it, also when the clock was set
+        // back in between.
+        let now = self.clock.now();
+        let earlier = entry.trial.as_ref().map(|trial| trial.tried);
+        let time = earlier.map_or(now, |tried| tried.max(now));
+        let (keyslot, fingerprint) = opened.map(|trial| (trial.keyslot, trial.fingerprint)).unzip();
         let record = ProofRecord {
             version: 0,
             state,
@@ -233,9 +236,8 @@ impl KeyVaults {
             key_blob_sha256: material.key_blob_sha256,
             keyslot,
             fingerprint,
-            // not before the trial, also when the clock was set back since
-            time: self.clock.now().max(tried),
-            tried: Some(tried),
+            time,
+            tried: Some(earlier.unwrap_or(time)),
             mac_key_id: String::new(),
             mac: String::new(),
         };

@@ -90,14 +90,14 @@ impl KeyVaults {
         name: &str,
         version: Option<&str>,
     ) -> Result<SecretBundle> {
-        self.audited(event(caller, Operation::Get, vault, name, version), |event| {
-            let vault = self.authorize_secret(caller, vault, SecretPermission::Get)?;
-            let (head, secret) = self.find::<SecretVersion>(&vault, name, version)?;
-            let (head, secret) = (head.body, secret.body);
+        self.audited_reading(event(caller, Operation::Get, vault, name, version), |view, event| {
+            let vault = self.authorize_in(view, caller, vault, SecretPermission::Get)?;
+            let found = self.find_in::<SecretVersion>(view, &vault, name, version)?;
+            let secret = &found.body;
             event.version = Some(secret.about.version.clone());
-            secret.about.attributes.check_enabled(&describe(Kind::Secret, &head, &secret.about))?;
-            let value = value(&secret)?;
-            Ok(Done::reading(SecretBundle { properties: properties(&vault, &head, secret), value }))
+            secret.about.attributes.check_enabled(&describe(Kind::Secret, &found.head, &secret.about))?;
+            let value = value(secret)?;
+            Ok(SecretBundle { properties: properties(&vault, &found.head, secret.clone()), value })
         })
     }
 

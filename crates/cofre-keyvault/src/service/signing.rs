@@ -1,7 +1,7 @@
 //! Using keys: sign and verify.
 
 use super::{
-    Done, KeyVaults,
+    KeyVaults,
     keys::{check_operation, event},
     objects::describe,
 };
@@ -13,7 +13,6 @@ use crate::{
     error::Result,
     objects::{KeyVersion, Kind},
     permission::{KeyOperation, KeyPermission},
-    private_key::PrivateKey,
     signature::SignatureAlgorithm,
 };
 
@@ -40,23 +39,23 @@ impl KeyVaults {
         algorithm: &str,
         digest: &[u8],
     ) -> Result<KeyOperationResult> {
-        self.audited(event(caller, Operation::Sign, vault, name, version), |event| {
-            let vault = self.authorize_key(caller, vault, KeyPermission::Sign)?;
+        self.audited_reading(event(caller, Operation::Sign, vault, name, version), |view, event| {
+            let vault = self.authorize_in(view, caller, vault, KeyPermission::Sign)?;
             let algorithm: SignatureAlgorithm = algorithm.parse()?;
-            let (head, key) = self.find::<KeyVersion>(&vault, name, version)?;
-            let (head, key) = (head.body, key.body);
-            event.version = Some(key.about.version.clone());
-            let what = describe(Kind::Key, &head, &key.about);
-            key.about.attributes.check_enabled(&what)?;
-            check_operation(&key, KeyOperation::Sign, &what)?;
-            key.about.attributes.check_period(&what, self.clock.now())?;
-            let signature = PrivateKey::from_pkcs8(&key.pkcs8)?.sign(algorithm, digest)?;
-            Ok(Done::reading(KeyOperationResult {
-                name: head.name,
-                version: key.about.version,
+            let found = self.find_in::<KeyVersion>(view, &vault, name, version)?;
+            let about = &found.body.about;
+            event.version = Some(about.version.clone());
+            let what = describe(Kind::Key, &found.head, about);
+            about.attributes.check_enabled(&what)?;
+            check_operation(&found.body, KeyOperation::Sign, &what)?;
+            about.attributes.check_period(&what, self.clock.now())?;
+            let signature = self.private_key(&found)?.sign(algorithm, digest)?;
+            Ok(KeyOperationResult {
+                name: found.head.name.clone(),
+                version: about.version.clone(),
                 algorithm: algorithm.as_str(),
                 value: SecretBytes::new(signature.into()),
-            }))
+            })
         })
     }
 
@@ -77,17 +76,16 @@ impl KeyVaults {
         digest: &[u8],
         signature: &[u8],
     ) -> Result<bool> {
-        self.audited(event(caller, Operation::Verify, vault, name, version), |event| {
-            let vault = self.authorize_key(caller, vault, KeyPermission::Verify)?;
+        self.audited_reading(event(caller, Operation::Verify, vault, name, version), |view, event| {
+            let vault = self.authorize_in(view, caller, vault, KeyPermission::Verify)?;
             let algorithm: SignatureAlgorithm = algorithm.parse()?;
-            let (head, key) = self.find::<KeyVersion>(&vault, name, version)?;
-            let (head, key) = (head.body, key.body);
-            event.version = Some(key.about.version.clone());
-            let what = describe(Kind::Key, &head, &key.about);
-            key.about.attributes.check_enabled(&what)?;
-            check_operation(&key, KeyOperation::Verify, &what)?;
-            let verified = PrivateKey::from_pkcs8(&key.pkcs8)?.verify(algorithm, digest, signature)?;
-            Ok(Done::reading(verified))
+            let found = self.find_in::<KeyVersion>(view, &vault, name, version)?;
+            let about = &found.body.about;
+            event.version = Some(about.version.clone());
+            let what = describe(Kind::Key, &found.head, about);
+            about.attributes.check_enabled(&what)?;
+            check_operation(&found.body, KeyOperation::Verify, &what)?;
+            self.private_key(&found)?.verify(algorithm, digest, signature)
         })
     }
 }

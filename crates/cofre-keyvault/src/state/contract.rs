@@ -58,6 +58,7 @@ pub fn state_contract(state: &dyn State) {
     batches_are_all_or_nothing(state);
     lists_are_sorted_and_paged(state);
     one_of_many_writers_wins(state);
+    decisions_rest_on_a_version(state);
 }
 
 fn writes_and_reads(state: &dyn State) {
@@ -167,6 +168,20 @@ fn one_of_many_writers_wins(state: &dyn State) {
     assert_eq!(get(state, "e/counter").body, (THREADS * ROUNDS).to_be_bytes());
 }
 
+fn decisions_rest_on_a_version(state: &dyn State) {
+    let version = || state.version().expect("the storage has a version");
+    let before = version();
+    state.append(&[event()], Some(before)).expect("nothing was changed");
+    state.append(&[event(), event()], None).expect("whatever was changed");
+    assert_eq!(version(), before, "events alone change no version");
+    state.commit(&[create("versioned/a", b"1")], &[event()]).expect("a new record");
+    let after = version();
+    assert_ne!(after, before, "a change changes the version");
+    let stale = state.append(&[event()], Some(before));
+    assert!(matches!(stale, Err(StateError::Stale)), "{stale:?}");
+    state.append(&[event()], Some(after)).expect("decided anew");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,7 +192,7 @@ mod tests {
         let state = MemoryState::new();
         state_contract(&state);
         assert!(state.events().iter().all(|made| *made == event()));
-        // 1 + 1: bytes, 1: alone, 3: revisions, 2: batches, 100: counter
-        assert_eq!(state.events().len(), 2 + 1 + 2 + 2 + 100);
+        // bytes, alone, revisions, batches, counter, version
+        assert_eq!(state.events().len(), 2 + 1 + 2 + 2 + 100 + 5);
     }
 }

@@ -14,6 +14,7 @@ struct Content {
     records: BTreeMap<String, (u64, Vec<u8>)>,
     events: Vec<AuditEvent>,
     revision: u64,
+    version: u64,
 }
 
 /// Records and events that last as long as the process: for tests and for trying things out.
@@ -89,6 +90,20 @@ impl State for MemoryState {
                     content.records.remove(path);
                 }
             }
+        }
+        content.version += u64::from(!changes.is_empty());
+        content.events.extend_from_slice(events);
+        Ok(())
+    }
+
+    fn version(&self) -> Result<u64, StateError> {
+        Ok(self.content().version)
+    }
+
+    fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError> {
+        let mut content = self.content();
+        if as_of.is_some_and(|as_of| as_of != content.version) {
+            return Err(StateError::Stale);
         }
         content.events.extend_from_slice(events);
         Ok(())

@@ -69,6 +69,9 @@ pub enum StateError {
         /// The record.
         path: String,
     },
+    /// The storage has another version than what was decided rests on. Nothing was done.
+    #[error("somebody else changed the storage")]
+    Stale,
     /// The storage failed. After a failed commit it may have been done or not.
     #[error("the storage failed")]
     Failed(#[source] Box<dyn Error + Send + Sync>),
@@ -97,4 +100,17 @@ pub trait State: Send + Sync {
     /// # Errors
     /// [`StateError::Conflict`] when a change does not find what it expects, [`StateError::Failed`].
     fn commit(&self, changes: &[Change], events: &[AuditEvent]) -> Result<(), StateError>;
+
+    /// A number that every commit with changes changes, whichever process makes it; appended events do not.
+    ///
+    /// # Errors
+    /// [`StateError::Failed`].
+    fn version(&self) -> Result<u64, StateError>;
+
+    /// Makes events durable, in their order, with no change to records. With `as_of` nothing is done unless the storage
+    /// has that version in the same instant.
+    ///
+    /// # Errors
+    /// [`StateError::Stale`], [`StateError::Failed`].
+    fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError>;
 }

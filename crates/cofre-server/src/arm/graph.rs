@@ -30,7 +30,9 @@ fn entry(principal: &Principal) -> Value {
 }
 
 fn not_found(what: &str) -> Refusal {
-    let message = format!("Resource '{what}' does not exist or one of its queried reference-property objects are not present.");
+    let message = format!(
+        "Resource '{what}' does not exist or one of its queried reference-property objects are not present."
+    );
     Refusal::new(404, json!({"error": {"code": "Request_ResourceNotFound", "message": message}}))
 }
 
@@ -47,7 +49,8 @@ pub(crate) fn answer(app: &App, call: &Call, session: &Session, rest: &[&str]) -
         )),
         (Method::Get, ["serviceprincipals"]) => {
             let wanted = search(call.target.query.get("$filter"));
-            let found = session.directory.principals().filter(sees).filter(|principal| wanted.matches(principal));
+            let found =
+                session.directory.principals().filter(sees).filter(|principal| wanted.matches(principal));
             Ok(listed(found.map(entry).collect()))
         }
         (Method::Get, ["serviceprincipals" | "directoryobjects", id]) => {
@@ -60,7 +63,10 @@ pub(crate) fn answer(app: &App, call: &Call, session: &Session, rest: &[&str]) -
         (Method::Post, ["directoryobjects", "getbyids"]) => {
             let Ids { ids } = call.json()?;
             if ids.len() > MOST_IDS {
-                return Err(cofre_arm::ApiError::invalid(format!("at most {MOST_IDS} ids are looked up at once")).into());
+                return Err(cofre_arm::ApiError::invalid(format!(
+                    "at most {MOST_IDS} ids are looked up at once"
+                ))
+                .into());
             }
             let found = ids.iter().filter_map(|id| session.directory.principal(id)).filter(sees);
             Ok(listed(found.map(entry).collect()))
@@ -111,7 +117,9 @@ fn search(filter: Option<&str>) -> Search {
     if let Some(name) = value("displayName eq '", "'") {
         return Search::Name(name);
     }
-    if let Some(start) = value("startswith(displayName,'", "')").or_else(|| value("startswith(displayName, '", "')")) {
+    if let Some(start) =
+        value("startswith(displayName,'", "')").or_else(|| value("startswith(displayName, '", "')"))
+    {
         return Search::NameStart(start);
     }
     Search::Nobody

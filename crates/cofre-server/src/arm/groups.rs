@@ -40,7 +40,10 @@ pub(super) fn list(app: &App, call: &Call, session: &Session) -> Result<Answer, 
     only(call, Method::Get, "GET")?;
     let groups = app.parts.directory.groups()?;
     let groups = groups.iter().map(|group| resource(app, group)).filter(|group| {
-        session.may("Microsoft.Resources/subscriptions/resourceGroups/read", group["id"].as_str().unwrap_or_default())
+        session.may(
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+            group["id"].as_str().unwrap_or_default(),
+        )
     });
     Ok(Answer::ok(&json!({"value": groups.collect::<Vec<_>>(), "nextLink": null})))
 }
@@ -68,9 +71,11 @@ pub(super) fn one(app: &App, call: &Call, session: &Session) -> Result<Answer, R
             authorize("write")?;
             check_match(call, app, name)?;
             let body: Body = call.json()?;
-            let location = body.location.ok_or_else(|| ApiError::invalid("a resource group needs a location"))?;
+            let location =
+                body.location.ok_or_else(|| ApiError::invalid("a resource group needs a location"))?;
             let location = super::key_vaults::location(app, &location)?;
-            let (group, new) = directory.put_group(&session.actor(), name, &location, body.tags.unwrap_or_default())?;
+            let (group, new) =
+                directory.put_group(&session.actor(), name, &location, body.tags.unwrap_or_default())?;
             let status = if new { 201 } else { 200 };
             Ok(Answer::json(status, &resource(app, &group)).with("etag", etag(&group)))
         }
@@ -118,7 +123,9 @@ fn delete(app: &App, call: &Call, session: &Session, name: &str) -> Result<Answe
         let page = app.parts.key_vaults.list_vaults(request).map_err(crate::keyvault::management_error)?;
         vaults.extend(page.items.into_iter().filter(|vault| {
             let id = vault.id.parse::<ResourceId>().ok();
-            id.as_ref().and_then(ResourceId::resource_group).is_some_and(|group| group.eq_ignore_ascii_case(name))
+            id.as_ref()
+                .and_then(ResourceId::resource_group)
+                .is_some_and(|group| group.eq_ignore_ascii_case(name))
         }));
         after = page.next;
         if after.is_none() {
@@ -135,7 +142,8 @@ fn delete(app: &App, call: &Call, session: &Session, name: &str) -> Result<Answe
     directory.delete_group(&session.actor(), name)?;
     // The group is gone by now; clients want to ask once more.
     let operation = new_guid()?;
-    let location = format!("{}{}/operationresults/{operation}", call.origin(), directory.subscription_scope());
+    let location =
+        format!("{}{}/operationresults/{operation}", call.origin(), directory.subscription_scope());
     Ok(Answer::empty(202).with("location", location).with("retry-after", "1"))
 }
 

@@ -89,7 +89,10 @@ where
         if name.eq_ignore_ascii_case("all") {
             found.extend(all);
         } else {
-            found.insert(name.parse().map_err(|error: cofre_keyvault::KeyVaultError| ApiError::invalid(error.to_string()))?);
+            found.insert(
+                name.parse()
+                    .map_err(|error: cofre_keyvault::KeyVaultError| ApiError::invalid(error.to_string()))?,
+            );
         }
     }
     Ok(found)
@@ -159,10 +162,12 @@ impl VaultProperties {
                     .iter()
                     .any(|list| list.as_ref().is_some_and(|list| !list.is_empty()))
         });
-        let private = self.public_network_access.as_ref().is_some_and(|access| access.eq_ignore_ascii_case("Disabled"));
+        let private =
+            self.public_network_access.as_ref().is_some_and(|access| access.eq_ignore_ascii_case("Disabled"));
         if closed || private {
-            return Err(ApiError::invalid("network rules of a key vault are not supported")
-                .recommend("Close the service's port to others with a firewall, or listen on loopback alone."));
+            return Err(ApiError::invalid("network rules of a key vault are not supported").recommend(
+                "Close the service's port to others with a firewall, or listen on loopback alone.",
+            ));
         }
         Ok(())
     }

@@ -30,7 +30,10 @@ pub(super) fn location(app: &App, named: &str) -> Result<String, ApiError> {
     if plain(named) == plain(&app.parts.location) {
         return Ok(app.parts.location.clone());
     }
-    Err(ApiError::invalid(format!("the location {named:?} is not there: this service has {} alone", app.parts.location)))
+    Err(ApiError::invalid(format!(
+        "the location {named:?} is not there: this service has {} alone",
+        app.parts.location
+    )))
 }
 
 /// `…/resourceGroups/G/providers/Microsoft.KeyVault/…`. Rights come first: whoever has none is not told what there is.
@@ -74,7 +77,12 @@ pub(super) fn in_group(
 }
 
 /// `…/subscriptions/S/providers/Microsoft.KeyVault/…`
-pub(super) fn in_subscription(app: &App, call: &Call, session: &Session, rest: &[&str]) -> Result<Answer, Refusal> {
+pub(super) fn in_subscription(
+    app: &App,
+    call: &Call,
+    session: &Session,
+    rest: &[&str],
+) -> Result<Answer, Refusal> {
     match rest {
         ["vaults"] => {
             only(call, Method::Get, "GET")?;
@@ -109,7 +117,10 @@ fn id_of(app: &App, group: &Group, name: &str) -> Result<ResourceId, ApiError> {
 /// The vault of a name, if it is in the group.
 fn find(app: &App, group: &Group, name: &str) -> Result<Vault, Refusal> {
     let missing = || {
-        let message = format!("The Resource 'Microsoft.KeyVault/vaults/{name}' under resource group '{}' was not found.", group.name);
+        let message = format!(
+            "The Resource 'Microsoft.KeyVault/vaults/{name}' under resource group '{}' was not found.",
+            group.name
+        );
         Refusal::from(ApiError::new(Problem::NotFound, message))
     };
     match app.parts.key_vaults.vault(name) {
@@ -136,7 +147,9 @@ fn one(app: &App, call: &Call, session: &Session, group: &Group, name: &str) -> 
         }
         Method::Delete => {
             match app.parts.key_vaults.vault(name) {
-                Err(error) if error.kind() == cofre_keyvault::ErrorKind::VaultNotFound => Ok(Answer::empty(204)),
+                Err(error) if error.kind() == cofre_keyvault::ErrorKind::VaultNotFound => {
+                    Ok(Answer::empty(204))
+                }
                 _ => {
                     find(app, group, name)?;
                     app.parts.key_vaults.delete_vault(&who, name).map_err(management_error)?;
@@ -162,7 +175,10 @@ fn put(app: &App, call: &Call, session: &Session, group: &Group, name: &str) -> 
         Some(mode) if mode.eq_ignore_ascii_case("recover") => {
             let deleted = app.parts.key_vaults.deleted_vault(name).map_err(management_error)?;
             if deleted.vault.id.parse::<ResourceId>()? != id {
-                let message = format!("the deleted key vault {name} was in another resource group: recover it as {}", deleted.vault.id);
+                let message = format!(
+                    "the deleted key vault {name} was in another resource group: recover it as {}",
+                    deleted.vault.id
+                );
                 return Err(ApiError::new(Problem::Conflict, message).into());
             }
             let vault = app.parts.key_vaults.recover_vault(&who, name).map_err(management_error)?;
@@ -176,7 +192,9 @@ fn put(app: &App, call: &Call, session: &Session, group: &Group, name: &str) -> 
     if let Ok(there) = app.parts.key_vaults.vault(name) {
         if there.id.parse::<ResourceId>()? != id {
             let message = format!("The vault name '{name}' is already in use.");
-            return Err(ApiError::new(Problem::Conflict, message).recommend("Names of key vaults are unique; choose another.").into());
+            return Err(ApiError::new(Problem::Conflict, message)
+                .recommend("Names of key vaults are unique; choose another.")
+                .into());
         }
         let update = update(app, session, &there, &body)?;
         let vault = app.parts.key_vaults.update_vault(&who, name, &update).map_err(management_error)?;
@@ -300,13 +318,19 @@ fn list_deleted(app: &App, call: &Call, session: &Session) -> Result<Answer, Ref
     let request = PageRequest { after: after.as_deref(), limit };
     let page = app.parts.key_vaults.list_deleted_vaults(request).map_err(management_error)?;
     let subscription = app.parts.directory.subscription();
-    let vaults: Vec<Value> =
-        page.items.iter().map(|found| deleted_vault_json(&found.vault, &found.deletion, subscription)).collect();
+    let vaults: Vec<Value> = page
+        .items
+        .iter()
+        .map(|found| deleted_vault_json(&found.vault, &found.deletion, subscription))
+        .collect();
     Ok(paging::page(call, vaults, page.next.as_deref()))
 }
 
 fn show_deleted(app: &App, session: &Session, name: &str) -> Result<Answer, Refusal> {
-    session.authorize("Microsoft.KeyVault/locations/deletedVaults/read", &app.parts.directory.subscription_scope())?;
+    session.authorize(
+        "Microsoft.KeyVault/locations/deletedVaults/read",
+        &app.parts.directory.subscription_scope(),
+    )?;
     let found = app.parts.key_vaults.deleted_vault(name).map_err(management_error)?;
     Ok(Answer::ok(&deleted_vault_json(&found.vault, &found.deletion, app.parts.directory.subscription())))
 }
@@ -324,14 +348,19 @@ struct NameBody {
 }
 
 fn check_name(app: &App, call: &Call, session: &Session) -> Result<Answer, Refusal> {
-    session.authorize("Microsoft.KeyVault/checkNameAvailability/read", &app.parts.directory.subscription_scope())?;
+    session.authorize(
+        "Microsoft.KeyVault/checkNameAvailability/read",
+        &app.parts.directory.subscription_scope(),
+    )?;
     let NameBody { name } = call.json()?;
     use cofre_keyvault::ErrorKind as Kind;
     let answer = |available: bool, reason: Option<&str>, message: String| {
         Answer::ok(&json!({"nameAvailable": available, "reason": reason, "message": message}))
     };
     match (app.parts.key_vaults.vault(&name), app.parts.key_vaults.deleted_vault(&name)) {
-        (Ok(_), _) => Ok(answer(false, Some("AlreadyExists"), format!("The vault name '{name}' is already in use."))),
+        (Ok(_), _) => {
+            Ok(answer(false, Some("AlreadyExists"), format!("The vault name '{name}' is already in use.")))
+        }
         (_, Ok(_)) => Ok(answer(
             false,
             Some("AlreadyExists"),

@@ -32,14 +32,19 @@ pub(crate) fn answer(app: &App, call: &Call, session: &Session) -> Result<Answer
         ["tenants"] => subscriptions::tenants(app, call),
         ["subscriptions"] => subscriptions::list(app, call, session),
         ["subscriptions", subscription, ..] if !subscription.eq_ignore_ascii_case(ours) => {
-            Err(ApiError::new(Problem::NotFound, format!("The subscription '{subscription}' could not be found."))
-                .recommend("`az account list` shows the subscription there is.")
-                .into())
+            Err(ApiError::new(
+                Problem::NotFound,
+                format!("The subscription '{subscription}' could not be found."),
+            )
+            .recommend("`az account list` shows the subscription there is.")
+            .into())
         }
         ["subscriptions", _] => subscriptions::show(app, call, session),
         ["subscriptions", _, "locations"] => subscriptions::locations(app, call, session),
         ["subscriptions", _, "providers"] => subscriptions::providers(app, call, session, None),
-        ["subscriptions", _, "providers", namespace] => subscriptions::providers(app, call, session, Some(namespace)),
+        ["subscriptions", _, "providers", namespace] => {
+            subscriptions::providers(app, call, session, Some(namespace))
+        }
         ["subscriptions", _, "resources"] => subscriptions::resources(app, call, session),
         ["subscriptions", _, "resourcegroups"] => groups::list(app, call, session),
         ["subscriptions", _, "resourcegroups", _] => groups::one(app, call, session),

@@ -8,7 +8,9 @@ use crate::http::{Answer, Call};
 
 /// The position after which a list goes on, from the query.
 pub(crate) fn position(call: &Call) -> Result<Option<String>> {
-    let Some(token) = call.target.query.get("$skiptoken").filter(|token| !token.is_empty()) else { return Ok(None) };
+    let Some(token) = call.target.query.get("$skiptoken").filter(|token| !token.is_empty()) else {
+        return Ok(None);
+    };
     let bytes = Base64UrlUnpadded::decode_vec(token).ok();
     bytes
         .and_then(|bytes| String::from_utf8(bytes).ok())

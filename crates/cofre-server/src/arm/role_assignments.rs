@@ -39,16 +39,23 @@ pub(super) fn answer(
     // Role definitions are also asked for without a scope.
     let scope = if scope == "/" { subscription.clone() } else { scope.parse::<ResourceId>()?.to_string() };
     if !roles::scope_contains(&subscription, &scope) {
-        return Err(ApiError::new(Problem::NotFound, format!("the scope {scope} is in no subscription of this service")).into());
+        return Err(ApiError::new(
+            Problem::NotFound,
+            format!("the scope {scope} is in no subscription of this service"),
+        )
+        .into());
     }
     match (call.method, rest) {
         (Method::Get, ["roledefinitions"]) => {
             session.authorize("Microsoft.Authorization/roleDefinitions/read", &scope)?;
             let filter = Filter::parse(call.target.query.get("$filter"))?.only(&["roleName", "type"])?;
             let wanted = filter.get("roleName");
-            let found = roles::BUILT_IN.iter().filter(|role| wanted.is_none_or(|name| role.name.eq_ignore_ascii_case(name)));
+            let found = roles::BUILT_IN
+                .iter()
+                .filter(|role| wanted.is_none_or(|name| role.name.eq_ignore_ascii_case(name)));
             let custom = filter.get("type").is_some_and(|kind| kind.eq_ignore_ascii_case("CustomRole"));
-            let found: Vec<_> = found.filter(|_| !custom).map(|role| definition(role, &subscription)).collect();
+            let found: Vec<_> =
+                found.filter(|_| !custom).map(|role| definition(role, &subscription)).collect();
             Ok(Answer::ok(&json!({"value": found})))
         }
         (Method::Get, ["roledefinitions", id]) => {
@@ -137,7 +144,9 @@ fn list(call: &Call, session: &Session, scope: &str, subscription: &str) -> Resu
     let mut found: Vec<_> = session
         .directory
         .assignments()
-        .filter(|a| roles::scope_contains(&a.scope, scope) || !at_scope && roles::scope_contains(scope, &a.scope))
+        .filter(|a| {
+            roles::scope_contains(&a.scope, scope) || !at_scope && roles::scope_contains(scope, &a.scope)
+        })
         .filter(|a| principal.as_ref().is_none_or(|id| a.principal.eq_ignore_ascii_case(id)))
         .filter(|a| role.as_ref().is_none_or(|id| a.role.eq_ignore_ascii_case(id)))
         .collect();

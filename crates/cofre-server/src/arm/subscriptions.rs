@@ -80,9 +80,7 @@ pub(super) fn providers(
     let scope = app.parts.directory.subscription_scope();
     session.authorize("Microsoft.Resources/subscriptions/read", &scope)?;
     let provider = |(namespace, types): &(&str, &[&str])| {
-        let of_type = |name: &&str| {
-            json!({"resourceType": name, "locations": [app.parts.location], "apiVersions": ["2024-11-01"]})
-        };
+        let of_type = |name: &&str| json!({"resourceType": name, "locations": [app.parts.location], "apiVersions": ["2024-11-01"]});
         json!({
             "id": format!("{scope}/providers/{namespace}"),
             "namespace": namespace,
@@ -105,13 +103,20 @@ pub(super) fn providers(
 /// for it here.
 pub(super) fn resources(app: &App, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     only(call, Method::Get, "GET")?;
-    let filter = Filter::parse(call.target.query.get("$filter"))?.only(&["resourceType", "name", "location", "resourceGroup"])?;
+    let filter = Filter::parse(call.target.query.get("$filter"))?.only(&[
+        "resourceType",
+        "name",
+        "location",
+        "resourceGroup",
+    ])?;
     let (mut found, mut after) = (Vec::new(), None::<String>);
     loop {
         let request = PageRequest { after: after.as_deref(), limit: 250 };
         let page = app.parts.key_vaults.list_vaults(request).map_err(crate::keyvault::management_error)?;
         for vault in &page.items {
-            let is = |name: &str, value: &str| filter.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+            let is = |name: &str, value: &str| {
+                filter.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value))
+            };
             let group = vault.id.parse::<cofre_arm::ResourceId>().ok();
             let group = group.as_ref().and_then(cofre_arm::ResourceId::resource_group).unwrap_or_default();
             let wanted = is("resourceType", cofre_arm::names::KEY_VAULT)

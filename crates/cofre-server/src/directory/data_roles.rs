@@ -7,7 +7,11 @@ use cofre_keyvault::{Permissions, Principal, RolePermissions};
 use super::Directory;
 
 impl RolePermissions for Directory {
-    fn permissions(&self, principal: &Principal, vault_id: &str) -> Result<Permissions, Box<dyn Error + Send + Sync>> {
+    fn permissions(
+        &self,
+        principal: &Principal,
+        vault_id: &str,
+    ) -> Result<Permissions, Box<dyn Error + Send + Sync>> {
         if !principal.tenant.eq_ignore_ascii_case(self.tenant()) {
             return Ok(Permissions::default());
         }

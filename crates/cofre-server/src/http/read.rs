@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A typed refusal for everything that is no request of the contract.
 pub(crate) async fn read(id: String, peer: IpAddr, request: Request<Body>) -> Result<Call, Refusal> {
     let (head, body) = request.into_parts();
-    let method = Method::of(&head.method)
-        .ok_or_else(|| Refusal::method("GET, HEAD, PUT, POST, PATCH, DELETE"))?;
+    let method =
+        Method::of(&head.method).ok_or_else(|| Refusal::method("GET, HEAD, PUT, POST, PATCH, DELETE"))?;
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().ok(),
@@ -55,7 +55,11 @@ async fn body_of(body: Body) -> Result<Bytes, Refusal> {
         Ok(Err(_)) => Err(ApiError::invalid("the body of the request ended early").into()),
         Err(_) => Err(Refusal::new(
             408,
-            ApiError::invalid(format!("the body of the request took more than {} seconds", PATIENCE.as_secs())).body(),
+            ApiError::invalid(format!(
+                "the body of the request took more than {} seconds",
+                PATIENCE.as_secs()
+            ))
+            .body(),
         )
         .with("connection", "close")),
     }

@@ -30,7 +30,9 @@ pub(super) fn data_plane(error: KeyVaultError) -> Refusal {
         | ErrorKind::OperationNotPermitted
         | ErrorKind::PurgeProtected
         | ErrorKind::NotEnabledForDiskEncryption => (403, "Forbidden"),
-        ErrorKind::NameConflict | ErrorKind::SoftDeleted | ErrorKind::VaultExists | ErrorKind::Conflict => (409, "Conflict"),
+        ErrorKind::NameConflict | ErrorKind::SoftDeleted | ErrorKind::VaultExists | ErrorKind::Conflict => {
+            (409, "Conflict")
+        }
         ErrorKind::BlobNotUsable
         | ErrorKind::UnsupportedAlgorithm
         | ErrorKind::UnwrapFailed

@@ -20,9 +20,8 @@ pub(super) fn answer(visit: &Visit<'_>, parts: &[&str]) -> Result<Answer, Refusa
     let name = visit.segment(1);
     let bundle = |key| Answer::ok(&wire::key(&base, &key));
     match (visit.call.method, parts) {
-        (Get, ["keys"]) => {
-            visit.page(|page| vaults.list_keys(caller, vault, page), |item| wire::key_item(&base, &item, false))
-        }
+        (Get, ["keys"]) => visit
+            .page(|page| vaults.list_keys(caller, vault, page), |item| wire::key_item(&base, &item, false)),
         (Post, ["keys", "restore"]) => {
             let Backup { value } = visit.json()?;
             let blob = wire::bytes("the backup", &value).map_err(errors::bad_parameter)?;
@@ -82,9 +81,9 @@ pub(super) fn answer(visit: &Visit<'_>, parts: &[&str]) -> Result<Answer, Refusa
 fn check_type(kty: &str) -> Result<(), Refusal> {
     match kty {
         "RSA" => Ok(()),
-        "RSA-HSM" | "EC-HSM" | "oct-HSM" => {
-            Err(errors::bad_parameter(ApiError::invalid("keys in hardware modules are not supported: use the key type RSA")))
-        }
+        "RSA-HSM" | "EC-HSM" | "oct-HSM" => Err(errors::bad_parameter(ApiError::invalid(
+            "keys in hardware modules are not supported: use the key type RSA",
+        ))),
         _ => Err(errors::bad_parameter(ApiError::invalid("the key type is not supported: use RSA"))),
     }
 }
@@ -97,7 +96,9 @@ fn create(visit: &Visit<'_>, name: &str) -> Result<Answer, Refusal> {
         return Err(errors::bad_parameter(error));
     }
     if body.crv.is_some() || body.release_policy.is_some() {
-        return Err(errors::bad_parameter(ApiError::invalid("curves and release policies are not supported")));
+        return Err(errors::bad_parameter(ApiError::invalid(
+            "curves and release policies are not supported",
+        )));
     }
     let spec = KeySpec {
         size: RsaSize::from_bits(body.key_size.unwrap_or(2048)).map_err(errors::data_plane)?,

@@ -17,22 +17,31 @@ pub(super) fn answer(visit: &Visit<'_>, parts: &[&str]) -> Result<Answer, Refusa
     let item = |properties| Answer::ok(&wire::secret_item(&base, &properties, true));
     let whole = |secret: SecretBundle| Answer::ok(&with_value(&base, &secret));
     match (visit.call.method, parts) {
-        (Get, ["secrets"]) => {
-            visit.page(|page| vaults.list_secrets(caller, vault, page), |item| wire::secret_item(&base, &item, false))
-        }
+        (Get, ["secrets"]) => visit.page(
+            |page| vaults.list_secrets(caller, vault, page),
+            |item| wire::secret_item(&base, &item, false),
+        ),
         (Post, ["secrets", "restore"]) => {
             let Backup { value } = visit.json()?;
             let blob = wire::bytes("the backup", &value).map_err(errors::bad_parameter)?;
             vaults.restore_secret(caller, vault, &blob).map(item).map_err(errors::data_plane)
         }
-        (Get, ["secrets", _]) => vaults.secret(caller, vault, name, None).map(whole).map_err(errors::data_plane),
+        (Get, ["secrets", _]) => {
+            vaults.secret(caller, vault, name, None).map(whole).map_err(errors::data_plane)
+        }
         (Put, ["secrets", _]) => set(visit, name),
         (Patch, ["secrets", _]) => update(visit, name, None),
         (Patch, ["secrets", _, _]) => update(visit, name, Some(visit.segment(2))),
         (Delete, ["secrets", _]) => {
             let gone = vaults.delete_secret(caller, vault, name).map_err(errors::data_plane)?;
             let json = wire::secret_item(&base, &gone.properties, true);
-            Ok(Answer::ok(&wire::deleted(json, &base, "deletedsecrets", &gone.properties.name, &gone.deletion)))
+            Ok(Answer::ok(&wire::deleted(
+                json,
+                &base,
+                "deletedsecrets",
+                &gone.properties.name,
+                &gone.deletion,
+            )))
         }
         (Get, ["secrets", _, "versions"]) => visit.page(
             |page| vaults.list_secret_versions(caller, vault, name, page),
@@ -55,7 +64,13 @@ pub(super) fn answer(visit: &Visit<'_>, parts: &[&str]) -> Result<Answer, Refusa
         (Get, ["deletedsecrets", _]) => {
             let gone = vaults.deleted_secret(caller, vault, name).map_err(errors::data_plane)?;
             let json = wire::secret_item(&base, &gone.properties, true);
-            Ok(Answer::ok(&wire::deleted(json, &base, "deletedsecrets", &gone.properties.name, &gone.deletion)))
+            Ok(Answer::ok(&wire::deleted(
+                json,
+                &base,
+                "deletedsecrets",
+                &gone.properties.name,
+                &gone.deletion,
+            )))
         }
         (Delete, ["deletedsecrets", _]) => {
             vaults.purge_secret(caller, vault, name).map_err(errors::data_plane)?;
@@ -98,6 +113,7 @@ fn update(visit: &Visit<'_>, name: &str, version: Option<&str>) -> Result<Answer
         attributes: body.attributes.unwrap_or_default().change().map_err(errors::bad_parameter)?,
         tags: body.tags,
     };
-    let properties = visit.app.parts.key_vaults.update_secret(&visit.caller, visit.vault, name, version, &update);
+    let properties =
+        visit.app.parts.key_vaults.update_secret(&visit.caller, visit.vault, name, version, &update);
     Ok(Answer::ok(&wire::secret_item(&visit.base(), &properties.map_err(errors::data_plane)?, true)))
 }

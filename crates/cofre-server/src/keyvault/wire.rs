@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use cofre_arm::{ApiError, Result};
 use cofre_keyvault::{
-    Attributes, AttributesChange, Deletion, ItemProperties, KeyBundle, KeyOperation, Recovery, RsaComponents, SecretBytes,
+    Attributes, AttributesChange, Deletion, ItemProperties, KeyBundle, KeyOperation, Recovery, RsaComponents,
+    SecretBytes,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -30,7 +31,9 @@ impl AttributesBody {
             seconds.map(|seconds| since_1970(seconds).ok_or_else(bad)).transpose()
         };
         if self.exportable == Some(true) {
-            return Err(ApiError::invalid("exportable keys are not supported: the private part never leaves the vault"));
+            return Err(ApiError::invalid(
+                "exportable keys are not supported: the private part never leaves the vault",
+            ));
         }
         Ok(AttributesChange { enabled: self.enabled, not_before: time(self.nbf)?, expires: time(self.exp)? })
     }
@@ -87,7 +90,8 @@ impl std::fmt::Debug for JsonWebKey {
 impl JsonWebKey {
     pub(super) fn components(&self) -> Result<RsaComponents> {
         let part = |name: &str, text: &Option<Zeroizing<String>>| -> Result<Zeroizing<Vec<u8>>> {
-            let text = text.as_ref().ok_or_else(|| ApiError::invalid(format!("the key lacks its part {name}")))?;
+            let text =
+                text.as_ref().ok_or_else(|| ApiError::invalid(format!("the key lacks its part {name}")))?;
             bytes(&format!("the part {name} of the key"), text)
         };
         let secret = |name: &str, text: &Option<Zeroizing<String>>| part(name, text).map(SecretBytes::new);
@@ -164,7 +168,9 @@ pub(super) fn text(bytes: &[u8]) -> String {
 
 /// Operations by their published names.
 pub(super) fn operations(names: Option<&Vec<String>>) -> Result<Option<Vec<KeyOperation>>> {
-    let parse = |name: &String| name.parse().map_err(|error: cofre_keyvault::KeyVaultError| ApiError::invalid(error.to_string()));
+    let parse = |name: &String| {
+        name.parse().map_err(|error: cofre_keyvault::KeyVaultError| ApiError::invalid(error.to_string()))
+    };
     names.map(|names| names.iter().map(parse).collect()).transpose()
 }
 
@@ -233,7 +239,13 @@ fn id(base: &str, collection: &str, item: &ItemProperties, versioned: bool) -> S
 }
 
 /// What a deleted object has besides.
-pub(super) fn deleted(mut json: Value, base: &str, collection: &str, name: &str, deletion: &Deletion) -> Value {
+pub(super) fn deleted(
+    mut json: Value,
+    base: &str,
+    collection: &str,
+    name: &str,
+    deletion: &Deletion,
+) -> Value {
     add(
         &mut json,
         json!({

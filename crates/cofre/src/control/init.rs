@@ -8,12 +8,15 @@ use serde_json::json;
 use crate::{
     Context,
     exit::Exit,
-    home::{self, InitReport, InitRequest, Layout, ServerSettings},
+    home::{self, InitReport, InitRequest, Layout, NewRootKey, RootKeyKind, ServerSettings},
     output::Done,
     report::Result,
 };
 
 pub(crate) const EXAMPLES: &str = "The recovery kit opens every repository of the home, also after the home is gone. Move it to a safe place.
+
+The passphrase of a root key is read from the systemd credential cofre-root-passphrase, or from the file that
+COFRE_ROOT_PASSPHRASE_FILE names, or from the terminal.
 
 Example:
   cofre init --home /srv/cofre --image-folder /vm --kit /media/usb/recovery-kit.json";
@@ -38,10 +41,19 @@ pub(crate) struct InitArgs {
     /// Name that clients on other hosts use for this one
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     host_name: String,
+    /// Where the root key comes from, which opens the key vaults
+    #[arg(long, value_name = "KIND", value_enum, default_value = "file")]
+    root_key: RootKeyKind,
 }
 
 pub(crate) fn run(args: InitArgs, context: &Context) -> Result<Done> {
     let folder = home::folder(context.home.as_deref())?;
+    // Nobody is asked for a passphrase that is not going to be used.
+    let root_key = if Layout::new(&folder).config().exists() {
+        NewRootKey::File
+    } else {
+        NewRootKey::for_new_home(args.root_key, &context.cancel)?
+    };
     let request = InitRequest {
         folder: folder.clone(),
         location: args.location,
@@ -53,12 +65,13 @@ pub(crate) fn run(args: InitArgs, context: &Context) -> Result<Done> {
             host: args.host_name,
             ..ServerSettings::default()
         },
+        root_key,
     };
-    report(&folder, &home::init(&request)?)
+    report(&folder, &home::init(&request)?, args.root_key)
 }
 
 /// What was made, and how clients get to it.
-fn report(folder: &std::path::Path, made: &InitReport) -> Result<Done> {
+fn report(folder: &std::path::Path, made: &InitReport, root_key: RootKeyKind) -> Result<Done> {
     let InitReport { config, kit, secret } = made;
     let server = &config.server;
     let endpoint = server.addresses(server.listen.port(), &config.settings.key_vault_suffix).base();
@@ -80,6 +93,7 @@ fn report(folder: &std::path::Path, made: &InitReport) -> Result<Done> {
         "backupServiceObjectId": config.backup_service.object_id,
         "imageFolders": config.image_folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
         "recoveryKit": kit,
+        "rootKey": made.secret.as_ref().map(|_| root_key.name()),
     });
     let what = if secret.is_some() {
         "A home was made in"
@@ -116,6 +130,9 @@ fn report(folder: &std::path::Path, made: &InitReport) -> Result<Done> {
         text.push_str(
             "The secret was shown when the home was made; `cofre principal credential add` makes another.\n",
         );
+    }
+    if root_key == RootKeyKind::Passphrase && made.secret.is_some() {
+        text.push_str("\nThe key vaults open with the passphrase alone: keep it apart from this machine.\n");
     }
     if config.image_folders.is_empty() {
         text.push_str(

@@ -19,7 +19,7 @@ use super::{disk, failed, listing, listing::Listing};
 use crate::{
     Context,
     disk::DiskBytes,
-    home::{self, DEFAULT_GROUP, Home, InitRequest, WrappedDiskKey},
+    home::{self, DEFAULT_GROUP, Home, InitRequest, NewRootKey, WrappedDiskKey},
     report::{Report, Result},
 };
 
@@ -50,6 +50,7 @@ impl Stage {
             image_folders: vec![images.clone()],
             kit: Some(folder.join("recovery-kit.json")),
             server: home::ServerSettings::default(),
+            root_key: NewRootKey::File,
         })?;
         let (home, _) = Home::open(&root, &context.cancel)?;
         let disk_key = cofre_recovery::disk_key::generate()?;

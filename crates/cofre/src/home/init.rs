@@ -9,7 +9,7 @@ use std::{
 };
 
 use cofre_arm::{ApiError, Problem};
-use cofre_keyvault::{BACKUP_MANAGEMENT_SERVICE_APPLICATION_ID, KeyVaults, RootKey, SystemClock};
+use cofre_keyvault::{BACKUP_MANAGEMENT_SERVICE_APPLICATION_ID, KeyVaults, SystemClock};
 use cofre_recovery::{
     key_vault_error,
     trust::{Kit, RecoveryKey, ServiceKey, kit::Place, write_private},
@@ -19,7 +19,9 @@ use cofre_server::directory::NewSecret;
 use cofre_store::Store;
 use zeroize::Zeroizing;
 
-use super::{Config, DEFAULT_STORAGE_ACCOUNT, KeyState, Layout, Principal, ServerSettings, identity};
+use super::{
+    Config, DEFAULT_STORAGE_ACCOUNT, KeyState, Layout, NewRootKey, Principal, ServerSettings, identity,
+};
 use crate::report::Result;
 
 /// What a home is to be like.
@@ -35,6 +37,8 @@ pub(crate) struct InitRequest {
     pub(crate) kit: Option<PathBuf>,
     /// Where the service will be reached.
     pub(crate) server: ServerSettings,
+    /// What seals the key vaults.
+    pub(crate) root_key: NewRootKey,
 }
 
 /// The home that was made.
@@ -122,7 +126,7 @@ pub(crate) fn init(request: &InitRequest) -> Result<InitReport> {
     let mut config = Config::new(place, operator, backup, image_folders);
     config.server = request.server.clone();
 
-    let root = RootKey::create_file(&layout.root_key()).map_err(key_vault_error)?;
+    let root = request.root_key.create(&layout.root_key(request.root_key.kind()))?;
     ServiceKey::create_file(&layout.service_key())?;
     let recovery_key = RecoveryKey::generate()?;
     write_private(&layout.recovery_key(), recovery_key.public()?.to_pem().as_bytes())?;

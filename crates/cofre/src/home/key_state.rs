@@ -6,7 +6,10 @@ use cofre_keyvault::{
     AuditEvent,
     state::{Change, Record, State, StateError},
 };
-use cofre_repo::clock::{Clock, SystemClock};
+use cofre_repo::{
+    clock::{Clock, SystemClock},
+    failpoint,
+};
 use cofre_store::{Batch, Change as StoreChange, Document, ErrorKind, Event, Store, StoreError};
 
 /// Kind of the documents, and the first part of their paths.
@@ -88,11 +91,11 @@ impl State for KeyState {
                 }
             });
         }
-        for event in events {
-            let body = serde_json::to_vec(event).map_err(|e| StateError::Failed(Box::new(e)))?;
-            batch.events.push(Event { writer: AUDIT_WRITER.to_owned(), time: event.time, body });
-        }
-        self.store.commit(&batch).map(|_| ()).map_err(|e| match (e.kind(), e.subject()) {
+        batch.events = encode(events)?;
+        failpoint::reached("keyvault.before-commit");
+        let committed = self.store.commit(&batch);
+        failpoint::reached("keyvault.after-commit");
+        committed.map(|_| ()).map_err(|e| match (e.kind(), e.subject()) {
             (ErrorKind::Conflict, Some(subject)) => {
                 let path = subject.strip_prefix(&path("")).unwrap_or(subject).to_owned();
                 StateError::Conflict { path }
@@ -100,6 +103,28 @@ impl State for KeyState {
             _ => failed(e),
         })
     }
+
+    fn version(&self) -> Result<u64, StateError> {
+        self.store.version().map_err(failed)
+    }
+
+    fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError> {
+        failpoint::reached("keyvault.before-append");
+        let appended = self.store.append(&encode(events)?, as_of);
+        failpoint::reached("keyvault.after-append");
+        appended.map_err(|e| match e.kind() {
+            ErrorKind::Stale => StateError::Stale,
+            _ => failed(e),
+        })
+    }
+}
+
+fn encode(events: &[AuditEvent]) -> Result<Vec<Event>, StateError> {
+    let encode = |event: &AuditEvent| {
+        let body = serde_json::to_vec(event).map_err(|e| StateError::Failed(Box::new(e)))?;
+        Ok(Event { writer: AUDIT_WRITER.to_owned(), time: event.time, body })
+    };
+    events.iter().map(encode).collect()
 }
 
 #[cfg(test)]

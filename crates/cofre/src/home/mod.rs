@@ -7,7 +7,11 @@ mod disk_key;
 mod identity;
 mod init;
 mod key_state;
+mod keys_lock;
+mod passphrase;
 mod prover;
+mod root_key;
+mod rotation;
 
 use std::{
     path::{Path, PathBuf},
@@ -16,7 +20,7 @@ use std::{
 
 use cofre_arm::{ApiError, Problem};
 use cofre_compute::ImageDriver;
-use cofre_keyvault::{Caller, KeyVaults, RootKey, SystemClock};
+use cofre_keyvault::{Caller, KeyVaults, SystemClock};
 use cofre_recovery::{
     LocalKeyVaults, Parts, Recovery, key_vault_error,
     reconcile::OrphanedJob,
@@ -32,8 +36,9 @@ pub(crate) use self::{
     disk_key::WrappedDiskKey,
     identity::operator_actor,
     init::{InitReport, InitRequest, image_folder, init},
+    root_key::{NewRootKey, RootKeyKind},
 };
-use self::{key_state::KeyState, prover::Prover};
+use self::{key_state::KeyState, keys_lock::KeysLock, prover::Prover};
 use crate::report::Result;
 
 /// Name of the resource group that is used when none is given.
@@ -68,8 +73,16 @@ impl Layout {
         self.root.join("keys")
     }
 
-    fn root_key(&self) -> PathBuf {
-        self.keys().join("keyvault-root.key")
+    fn root_key(&self, kind: RootKeyKind) -> PathBuf {
+        self.keys().join(match kind {
+            RootKeyKind::File => "keyvault-root.key",
+            RootKeyKind::Passphrase => "keyvault-root.passphrase.json",
+        })
+    }
+
+    /// Shared by whoever has the home open.
+    fn keys_lock(&self) -> PathBuf {
+        self.keys().join("lock")
     }
 
     fn service_key(&self) -> PathBuf {
@@ -131,6 +144,7 @@ pub(crate) struct Home {
     pub(crate) directory: Arc<Directory>,
     pub(crate) recovery: Recovery,
     prover: Arc<Prover>,
+    keys_lock: KeysLock,
 }
 
 impl Home {
@@ -139,8 +153,9 @@ impl Home {
         let layout = Layout::new(folder);
         let config = Config::read(&layout)?;
         let store = Arc::new(Store::open(&layout.database())?);
-        let root = RootKey::from_file(&layout.root_key()).map_err(key_vault_error)?;
         let state = Arc::new(KeyState::new(store.clone()));
+        let keys_lock = KeysLock::share(&layout.keys_lock())?;
+        let root = root_key::open(&layout, &*state, &keys_lock, cancel)?;
         let key_vaults = KeyVaults::open(state, &root, Arc::new(SystemClock), &config.key_vault_place());
         let directory = Arc::new(config.directory(store.clone()));
         let key_vaults = Arc::new(key_vaults.map_err(key_vault_error)?.with_roles(directory.clone()));
@@ -160,7 +175,8 @@ impl Home {
             software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
         });
         let closed = recovery.close_orphaned_jobs()?;
-        Ok((Self { layout, config, store, key_vaults, directory, recovery, prover }, closed))
+        let home = Self { layout, config, store, key_vaults, directory, recovery, prover, keys_lock };
+        Ok((home, closed))
     }
 
     /// Whoever uses the home: may do everything that access policies let him.

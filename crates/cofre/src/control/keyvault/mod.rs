@@ -6,6 +6,7 @@ mod disk_key;
 mod files;
 mod keys;
 mod policies;
+mod root_key;
 mod secrets;
 mod vaults;
 
@@ -55,6 +56,9 @@ pub(crate) enum KeyvaultCommand {
     /// Wraps the key of a disk and keeps it as a secret, as machines name it
     #[command(after_help = disk_key::EXAMPLES)]
     WrapDiskKey(disk_key::WrapArgs),
+    /// Seals the key vaults under a new root key
+    #[command(after_help = root_key::EXAMPLES)]
+    RotateRootKey(root_key::RotateArgs),
 }
 
 pub(crate) fn run(command: KeyvaultCommand, context: &Context) -> Result<Done> {
@@ -76,6 +80,7 @@ pub(crate) fn run(command: KeyvaultCommand, context: &Context) -> Result<Done> {
         KeyvaultCommand::Key(command) => keys::run(command, &home),
         KeyvaultCommand::Secret(command) => secrets::run(command, &home),
         KeyvaultCommand::WrapDiskKey(args) => disk_key::wrap(&args, &home),
+        KeyvaultCommand::RotateRootKey(args) => root_key::rotate(&args, &home, context),
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod faults;
 mod keyvault;
+mod proofs;
 mod refusals;
+mod root_key;
 mod story;
 mod way_out;
 

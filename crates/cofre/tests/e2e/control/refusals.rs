@@ -74,7 +74,10 @@ fn machines_and_names_that_cannot_be() {
     create("--name web --os-disk vm/web.raw").expect(0);
     create("--name web --os-disk vm/web.raw").refused(21, "Conflict");
     home.run("vault create --name 1").refused(21, "InvalidParameter");
-    home.run("init --kit other.json").refused(21, "Conflict");
+    let again = home.ok("init --kit other.json");
+    assert_eq!((&again["created"], &again["clientSecret"]), (&false.into(), &serde_json::Value::Null));
+    assert!(!home.world.path("other.json").exists(), "a home that is there stays as it is");
+    home.run("init --location elsewhere").refused(21, "Conflict");
     home.run("vm delete --name web").refused(2, "UsageError");
     home.run("restore keys --file disk.key").refused(21, "InvalidParameter");
     home.run("job show nonsense").refused(1, "ResourceNotFound");

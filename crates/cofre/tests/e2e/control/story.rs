@@ -87,7 +87,7 @@ fn keys_that_were_lost_come_back_from_a_recovery_point() {
 
     // and the kit opens it all
     assert_eq!(home.ok("kit check --kit kit.json")["ok"], true);
-    assert_eq!(home.ok("audit verify")["chains"].as_array().unwrap().len(), 2);
+    assert_eq!(home.ok("audit verify")["chains"].as_array().unwrap().len(), 3);
     assert_eq!(home.ok("vault reconcile --name bv")["items"][0]["adopted"], serde_json::json!([]));
 }
 
