@@ -74,8 +74,11 @@ pub(super) fn answer(
         (Method::Get, ["roleassignments", id]) => {
             session.authorize(READ_ASSIGNMENTS, &scope)?;
             let found = session.directory.assignments().find(|a| a.id.eq_ignore_ascii_case(id));
-            let found = found.ok_or_else(|| missing(id))?;
-            Ok(Answer::ok(&assignment(found, &subscription)))
+            // Who may look here sees what a list here has: not what counts elsewhere alone.
+            let here = found.filter(|found| {
+                roles::scope_contains(&found.scope, &scope) || roles::scope_contains(&scope, &found.scope)
+            });
+            Ok(Answer::ok(&assignment(here.ok_or_else(|| missing(id))?, &subscription)))
         }
         (Method::Put, ["roleassignments", id]) => {
             session.authorize("Microsoft.Authorization/roleAssignments/write", &scope)?;

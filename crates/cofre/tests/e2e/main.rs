@@ -18,5 +18,6 @@ mod kill;
 mod limits;
 mod prove;
 mod round_trip;
+mod server;
 mod way_out;
 mod world;
