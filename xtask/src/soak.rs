@@ -12,6 +12,7 @@ use std::{
     fs::File,
     io::Read,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -21,11 +22,15 @@ use crate::{
 };
 
 /// How it is called.
-pub(crate) const USAGE: &str = "soak [--seconds 600] [--seed N] [--work DIR] [--keep]";
+pub(crate) const USAGE: &str =
+    "soak [--seconds 600] [--seed N] [--work DIR] [--keep] | soak --service [--kills 1000] [--seed N]";
 
 /// Runs the command.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let options = Options::read(arguments, &["seconds", "seed", "work"], &["keep"])?;
+    let options = Options::read(arguments, &["seconds", "seed", "work", "kills"], &["keep", "service"])?;
+    if options.is_set("service") {
+        return service(root, options.number("kills", 1000)?, options.number("seed", random_seed()?)?);
+    }
     let end = Instant::now() + Duration::from_secs(options.number("seconds", 600)?);
     let seed = options.number("seed", random_seed()?)?;
     let cofre = scratch::cofre(root)?;
@@ -42,6 +47,18 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Box<dyn Error
         scratch.keep();
         format!("VIOLATION with seed {seed}, in {}: {error}", soak.doing()).into()
     })
+}
+
+/// Kills `cofre serve` while it writes: the end-to-end test of that, for longer and with another seed.
+fn service(root: &Path, kills: u64, seed: u64) -> Result<(), Box<dyn Error>> {
+    let status = Command::new("cargo")
+        .args(["test", "--locked", "--package", "cofre", "--test", "e2e", "--", "--nocapture", "--exact"])
+        .arg("server::kill::killed_at_any_instant_no_acknowledged_write_is_lost")
+        .env("COFRE_KILLS", kills.to_string())
+        .env("COFRE_SEED", seed.to_string())
+        .current_dir(root)
+        .status()?;
+    if status.success() { Ok(()) } else { Err(format!("VIOLATION with seed {seed}").into()) }
 }
 
 fn random_seed() -> Result<u64, Box<dyn Error>> {

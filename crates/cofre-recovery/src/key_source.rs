@@ -2,6 +2,9 @@
 //! keys back. Key vaults are told apart by the name and suffix in their host; whether they are ours or
 //! elsewhere is the body's affair.
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
+
 use std::{collections::BTreeMap, fmt};
 
 use cofre_arm::{ObjectUrl, ResourceId, Result};
@@ -146,7 +149,8 @@ impl ProofState {
     }
 }
 
-/// Reaches key vaults as the backup service's principal: reads, and asks for proofs.
+/// Reaches key vaults as the backup service's principal: reads, and asks for proofs. Every body passes
+/// `contract::key_vaults_contract` (feature `contract`).
 pub trait KeySource: Send + Sync {
     /// The key vault of this name.
     ///

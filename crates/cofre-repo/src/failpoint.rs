@@ -28,7 +28,11 @@ pub const NAMES: &[&str] = &[
 pub const HOME_NAMES: &[&str] =
     &["root-key.pending-written", "root-key.ring-sealed", "root-key.renamed", "root-key.old-removed"];
 
-/// The process is at the instant `name`, one of [`NAMES`] or [`HOME_NAMES`].
+/// Names of instants at which key vaults write.
+pub const KEY_VAULT_NAMES: &[&str] =
+    &["keyvault.before-commit", "keyvault.after-commit", "keyvault.before-append", "keyvault.after-append"];
+
+/// The process is at the instant `name`, one of [`NAMES`], [`HOME_NAMES`] or [`KEY_VAULT_NAMES`].
 #[inline]
 pub fn reached(name: &'static str) {
     #[cfg(feature = "failpoints")]
@@ -44,7 +48,7 @@ mod armed {
     static VISITS: AtomicU32 = AtomicU32::new(0);
 
     pub(super) fn reached(name: &'static str) {
-        let mut names = super::NAMES.iter().chain(super::HOME_NAMES);
+        let mut names = super::NAMES.iter().chain(super::HOME_NAMES).chain(super::KEY_VAULT_NAMES);
         debug_assert!(names.any(|listed| *listed == name), "{name} is not listed");
         let Ok(wanted) = std::env::var("COFRE_FAILPOINT") else { return };
         let (wanted, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));

@@ -49,6 +49,15 @@ impl Addresses {
         format!("https://{name}.{}/", self.key_vault_dns())
     }
 
+    /// Whether a host, with a port or without, is the resource endpoint by one of its names: the one that was set, or
+    /// that of loopback.
+    #[must_use]
+    pub fn is_own(&self, host: &str) -> bool {
+        let end = if host.starts_with('[') { host.find(']').map(|at| at + 1) } else { host.find(':') };
+        let name = &host[..end.unwrap_or(host.len())];
+        name == self.host || matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+    }
+
     /// The key vault that a host names; `None` when it is not below the suffix.
     #[must_use]
     pub fn key_vault_of<'a>(&self, host: &'a str) -> Option<&'a str> {
@@ -71,6 +80,12 @@ mod tests {
         assert_eq!(addresses.key_vault_of("a.b.vault.localhost"), Some("a.b"));
         for other in ["vault.localhost", "xvault.localhost", "localhost:8443", "kv1.vault.localhost.evil"] {
             assert_eq!(addresses.key_vault_of(other), None, "{other}");
+        }
+        for own in ["localhost", "localhost:9", "127.0.0.1:8443", "[::1]", "[::1]:8443"] {
+            assert!(addresses.is_own(own), "{own}");
+        }
+        for other in ["", "kv1.vault.localhost:8443", "localhost.evil", "[::1", "[::2]:8443", "[localhost]"] {
+            assert!(!addresses.is_own(other), "{other}");
         }
         let plain = Addresses { port: 443, ..addresses };
         assert_eq!(plain.key_vault_audience(), "https://vault.localhost");

@@ -282,7 +282,7 @@ async fn handle(
     let client_id = request.headers().get("x-ms-client-request-id").cloned();
     let is_head = request.method() == axum::http::Method::HEAD;
     let answer = match http::read(id.clone(), peer, request).await {
-        Ok(call) if is_instant(&call) => shared.app.answer(&call),
+        Ok(call) if is_instant(&shared.app, &call) => shared.app.answer(&call),
         Ok(call) => {
             let app = shared.app.clone();
             let work = tokio::task::spawn_blocking(move || {
@@ -316,6 +316,6 @@ async fn handle(
 }
 
 /// Whether a call is answered without the database and without keys.
-fn is_instant(call: &http::Call) -> bool {
-    call.target.lower.first().is_some_and(|first| first == "healthz")
+fn is_instant(app: &App, call: &http::Call) -> bool {
+    call.target.lower == ["healthz"] && app.parts.addresses.key_vault_of(&call.host).is_none()
 }

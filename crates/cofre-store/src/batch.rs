@@ -1,16 +1,16 @@
 //! What is changed together.
 
 use jiff::Timestamp;
-use sqlx::SqliteConnection;
 
 use crate::{
     column,
+    connection::{self, Connection},
     documents::{self, Change},
     error::Result,
     events::{self, Event},
     jobs::{self, JobChange},
     points::{self, PointChange},
-    sqlite,
+    statement::Statement,
 };
 
 /// Changes that happen together or not at all.
@@ -53,11 +53,12 @@ impl Batch {
     }
 
     /// Applies it within the transaction that `connection` is in.
-    pub(crate) async fn apply(&self, connection: &mut SqliteConnection) -> Result<Committed> {
-        let row = sqlx::query("UPDATE batch SET number = number + 1 WHERE only = 1 RETURNING number")
-            .fetch_one(&mut *connection)
+    pub(crate) async fn apply(&self, connection: &mut Connection) -> Result<Committed> {
+        let number = Statement::new("UPDATE batch SET number = number + 1 RETURNING number");
+        let row = connection
+            .fetch_one(number)
             .await
-            .map_err(|error| sqlite::error("the batch could not be numbered", error))?;
+            .map_err(|error| connection::error("the batch could not be numbered", error))?;
         let revision = column::number(&row, "number")?;
         for change in &self.changes {
             documents::apply(connection, change, revision, self.at).await?;
@@ -74,9 +75,10 @@ impl Batch {
 }
 
 /// The number of the last batch, read within the transaction that `connection` is in.
-pub(crate) async fn last(connection: &mut SqliteConnection) -> Result<u64> {
-    let row = sqlx::query("SELECT number FROM batch WHERE only = 1").fetch_one(connection).await;
-    let row = row.map_err(|error| sqlite::error("the number of the last batch could not be read", error))?;
+pub(crate) async fn last(connection: &mut Connection) -> Result<u64> {
+    let row = connection.fetch_one(Statement::new("SELECT number FROM batch")).await;
+    let row =
+        row.map_err(|error| connection::error("the number of the last batch could not be read", error))?;
     column::number(&row, "number")
 }
 

@@ -1,37 +1,37 @@
 //! Rust's types and the database's: whole numbers of 64 bits with a sign, text, bytes.
 
 use jiff::Timestamp;
-use sqlx::{ColumnIndex, Decode, Row, Sqlite, Type, sqlite::SqliteRow};
+use sqlx::{Decode, Postgres, Sqlite, Type};
 
 use crate::{
-    MAX_BODY, MAX_KEY,
+    MAX_BODY, MAX_KEY, MAX_WORD,
+    connection::Row,
     error::{ErrorKind, Result, StoreError},
 };
 
 /// One column of a row.
-pub(crate) fn get<'r, T, I>(row: &'r SqliteRow, column: I) -> Result<T>
+pub(crate) fn get<'r, T>(row: &'r Row, column: &str) -> Result<T>
 where
-    T: Decode<'r, Sqlite> + Type<Sqlite>,
-    I: ColumnIndex<SqliteRow>,
+    T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
 {
-    row.try_get(column)
+    row.get(column)
         .map_err(|error| StoreError::corrupt("the database holds a value of a wrong type").with_source(error))
 }
 
 /// A number that is never negative.
-pub(crate) fn number(row: &SqliteRow, column: &'static str) -> Result<u64> {
-    u64::try_from(get::<i64, _>(row, column)?)
+pub(crate) fn number(row: &Row, column: &'static str) -> Result<u64> {
+    u64::try_from(get::<i64>(row, column)?)
         .map_err(|_| StoreError::corrupt(format!("the database holds a negative {column}")))
 }
 
 /// A time.
-pub(crate) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp> {
+pub(crate) fn time(row: &Row, column: &'static str) -> Result<Timestamp> {
     to_time(get(row, column)?, column)
 }
 
 /// A time that may be missing.
-pub(crate) fn optional_time(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>> {
-    get::<Option<i64>, _>(row, column)?.map(|micros| to_time(micros, column)).transpose()
+pub(crate) fn optional_time(row: &Row, column: &'static str) -> Result<Option<Timestamp>> {
+    get::<Option<i64>>(row, column)?.map(|micros| to_time(micros, column)).transpose()
 }
 
 fn to_time(micros: i64, column: &str) -> Result<Timestamp> {
@@ -58,9 +58,18 @@ pub(crate) fn limit(rows: usize) -> i64 {
 /// Refuses what a database of ours does not take: an empty key where one is needed, one with NUL, which PostgreSQL does
 /// not store, and one too long to be indexed.
 pub(crate) fn check_key(what: &str, key: &str) -> Result<()> {
+    check_length(what, key, MAX_KEY)
+}
+
+/// Like [`check_key`], for the short ones, which an index has beside a key.
+pub(crate) fn check_word(what: &str, word: &str) -> Result<()> {
+    check_length(what, word, MAX_WORD)
+}
+
+fn check_length(what: &str, key: &str, longest: usize) -> Result<()> {
     let wrong = match key {
         "" => "is empty",
-        _ if key.len() > MAX_KEY => "is too long",
+        _ if key.len() > longest => "is too long",
         _ if key.contains('\0') => "contains the character NUL",
         _ => return Ok(()),
     };

@@ -3,12 +3,13 @@
 use std::ops::Bound;
 
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     column,
+    connection::{self, Connection, Row},
     error::{Result, StoreError},
-    sqlite, subtree,
+    statement::Statement,
+    subtree,
 };
 
 /// A document as it is stored.
@@ -78,7 +79,7 @@ impl Change {
         match self {
             Self::Create { path, kind, body } | Self::Put { path, kind, body } => {
                 column::check_key("path", path)?;
-                column::check_key("kind", kind)?;
+                column::check_word("kind", kind)?;
                 column::check_body(path, body)
             }
             Self::Replace { path, body, .. } => {
@@ -92,7 +93,7 @@ impl Change {
 
 const COLUMNS: &str = "path, kind, revision, updated, body";
 
-fn decode(row: &SqliteRow) -> Result<Document> {
+fn decode(row: &Row) -> Result<Document> {
     Ok(Document {
         path: column::get(row, "path")?,
         kind: column::get(row, "kind")?,
@@ -102,39 +103,41 @@ fn decode(row: &SqliteRow) -> Result<Document> {
     })
 }
 
-pub(crate) async fn read(connection: &mut SqliteConnection, path: &str) -> Result<Option<Document>> {
-    sqlx::query("SELECT path, kind, revision, updated, body FROM document WHERE path = $1")
-        .bind(path)
-        .fetch_optional(connection)
+pub(crate) async fn read(connection: &mut Connection, path: &str) -> Result<Option<Document>> {
+    let document =
+        Statement::new("SELECT path, kind, revision, updated, body FROM document WHERE path = $1").bind(path);
+    connection
+        .fetch_optional(document)
         .await
-        .map_err(|error| sqlite::error(format!("{path} could not be read"), error))?
+        .map_err(|error| connection::error(format!("{path} could not be read"), error))?
         .as_ref()
         .map(decode)
         .transpose()
 }
 
-fn push_range(query: &mut QueryBuilder<Sqlite>, (from, to): (Bound<String>, Bound<String>)) {
+fn push_range<'q>(query: &mut Statement<'q>, (from, to): &'q (Bound<String>, Bound<String>)) {
     match from {
-        Bound::Included(from) => drop(query.push(" AND path >= ").push_bind(from)),
-        Bound::Excluded(from) => drop(query.push(" AND path > ").push_bind(from)),
-        Bound::Unbounded => {}
-    }
+        Bound::Included(from) => query.push(" AND path >= ").push_bind(from),
+        Bound::Excluded(from) => query.push(" AND path > ").push_bind(from),
+        Bound::Unbounded => query,
+    };
     match to {
-        Bound::Included(to) => drop(query.push(" AND path <= ").push_bind(to)),
-        Bound::Excluded(to) => drop(query.push(" AND path < ").push_bind(to)),
-        Bound::Unbounded => {}
-    }
+        Bound::Included(to) => query.push(" AND path <= ").push_bind(to),
+        Bound::Excluded(to) => query.push(" AND path < ").push_bind(to),
+        Bound::Unbounded => query,
+    };
 }
 
 pub(crate) async fn list(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     kind: Option<&str>,
     prefix: &str,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Document>> {
-    let mut query = QueryBuilder::<Sqlite>::new("");
-    for (index, range) in subtree::ranges(prefix, after).into_iter().enumerate() {
+    let mut query = Statement::new("");
+    let ranges = subtree::ranges(prefix, after);
+    for (index, range) in ranges.iter().enumerate() {
         let union = if index == 0 { "" } else { " UNION ALL " };
         query.push(format_args!("{union}SELECT {COLUMNS} FROM document WHERE 1 = 1"));
         if let Some(kind) = kind {
@@ -143,17 +146,18 @@ pub(crate) async fn list(
         push_range(&mut query, range);
     }
     query.push(" ORDER BY path LIMIT ").push_bind(column::limit(limit));
-    let rows = query.build().fetch_all(connection).await;
-    rows.map_err(|error| sqlite::error(format!("what is below {prefix:?} could not be listed"), error))?
+    let rows = connection.fetch_all(query).await;
+    rows.map_err(|error| connection::error(format!("what is below {prefix:?} could not be listed"), error))?
         .iter()
         .map(decode)
         .collect()
 }
 
-pub(crate) async fn count_kind(connection: &mut SqliteConnection, kind: &str, prefix: &str) -> Result<u64> {
+pub(crate) async fn count_kind(connection: &mut Connection, kind: &str, prefix: &str) -> Result<u64> {
     let mut total = 0;
-    let mut query = QueryBuilder::<Sqlite>::new("SELECT CAST(sum(rows) AS BIGINT) AS total FROM (");
-    for (index, range) in subtree::ranges(prefix, None).into_iter().enumerate() {
+    let mut query = Statement::new("SELECT CAST(sum(rows) AS BIGINT) AS total FROM (");
+    let ranges = subtree::ranges(prefix, None);
+    for (index, range) in ranges.iter().enumerate() {
         let union = if index == 0 { "" } else { " UNION ALL " };
         query
             .push(format_args!("{union}SELECT count(*) AS rows FROM document WHERE kind = "))
@@ -161,9 +165,10 @@ pub(crate) async fn count_kind(connection: &mut SqliteConnection, kind: &str, pr
         push_range(&mut query, range);
     }
     query.push(") AS counted");
-    let row = query.build().fetch_optional(connection).await;
-    let row =
-        row.map_err(|error| sqlite::error(format!("what is below {prefix:?} could not be counted"), error))?;
+    let row = connection.fetch_optional(query).await;
+    let row = row.map_err(|error| {
+        connection::error(format!("what is below {prefix:?} could not be counted"), error)
+    })?;
     if let Some(row) = row {
         total = column::number(&row, "total")?;
     }
@@ -172,7 +177,7 @@ pub(crate) async fn count_kind(connection: &mut SqliteConnection, kind: &str, pr
 
 /// Applies one change within a transaction.
 pub(crate) async fn apply(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     change: &Change,
     revision: u64,
     at: Timestamp,
@@ -183,7 +188,7 @@ pub(crate) async fn apply(
         Change::Create { path, kind, body } => (
             path,
             None,
-            sqlx::query(
+            Statement::new(
                 "INSERT INTO document (path, kind, revision, updated, body) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT DO NOTHING",
             )
@@ -196,7 +201,7 @@ pub(crate) async fn apply(
         Change::Replace { path, revision, body } => (
             path,
             Some(*revision),
-            sqlx::query(
+            Statement::new(
                 "UPDATE document SET revision = $3, updated = $4, body = $5 WHERE path = $1 AND revision = $2",
             )
             .bind(path)
@@ -206,7 +211,7 @@ pub(crate) async fn apply(
             .bind(body),
         ),
         Change::Put { path, kind, body } => {
-            let query = sqlx::query(
+            let query = Statement::new(
                 "INSERT INTO document (path, kind, revision, updated, body) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (path) DO UPDATE SET kind = excluded.kind, revision = excluded.revision, \
                  updated = excluded.updated, body = excluded.body",
@@ -215,21 +220,20 @@ pub(crate) async fn apply(
             (path, None, query)
         }
         Change::Delete { path, revision: None } => {
-            let query = sqlx::query("DELETE FROM document WHERE path = $1").bind(path);
-            query.execute(connection).await.map_err(|error| unwritten(path, error))?;
+            let query = Statement::new("DELETE FROM document WHERE path = $1").bind(path);
+            connection.execute(query).await.map_err(|error| unwritten(path, error))?;
             return Ok(());
         }
         Change::Delete { path, revision: Some(revision) } => (
             path,
             Some(*revision),
-            sqlx::query("DELETE FROM document WHERE path = $1 AND revision = $2")
+            Statement::new("DELETE FROM document WHERE path = $1 AND revision = $2")
                 .bind(path)
                 .bind(column::bound(*revision)),
         ),
         Change::Expect { path, revision: expected } => return expect(connection, path, *expected).await,
     };
-    let changed =
-        query.execute(&mut *connection).await.map_err(|error| unwritten(path, error))?.rows_affected();
+    let changed = connection.execute(query).await.map_err(|error| unwritten(path, error))?;
     if changed == 0 {
         expect(connection, path, expected).await?;
         return Err(StoreError::corrupt(format!("{path} could be read but not found")));
@@ -238,16 +242,15 @@ pub(crate) async fn apply(
 }
 
 fn unwritten(path: &str, error: sqlx::Error) -> StoreError {
-    sqlite::error(format!("{path} could not be written"), error)
+    connection::error(format!("{path} could not be written"), error)
 }
 
 /// A conflict unless the document at `path` has this revision.
-async fn expect(connection: &mut SqliteConnection, path: &str, expected: Option<u64>) -> Result<()> {
-    let row = sqlx::query("SELECT revision FROM document WHERE path = $1")
-        .bind(path)
-        .fetch_optional(connection)
+async fn expect(connection: &mut Connection, path: &str, expected: Option<u64>) -> Result<()> {
+    let row = connection
+        .fetch_optional(Statement::new("SELECT revision FROM document WHERE path = $1").bind(path))
         .await
-        .map_err(|error| sqlite::error(format!("{path} could not be read"), error))?;
+        .map_err(|error| connection::error(format!("{path} could not be read"), error))?;
     let found = row.map(|row| column::number(&row, "revision")).transpose()?;
     match (expected, found) {
         (expected, found) if expected == found => Ok(()),

@@ -20,9 +20,9 @@ pub enum ErrorKind {
     Busy,
     /// The disk is full. What was committed before is there; the store goes on working when there is room.
     Full,
-    /// The file or its directory may not be written.
+    /// The file or its directory, or the server's database, may not be written.
     ReadOnly,
-    /// The file is not a database, or one of another program.
+    /// The file is not a database, or one of another program; the server's is not fit for ours.
     NotADatabase,
     /// The database was written by a newer version of cofre.
     NewerSchema,
@@ -30,7 +30,7 @@ pub enum ErrorKind {
     Corrupt,
     /// The audit log was changed after it was written. [`StoreError::subject`] names the first bad event.
     ChainBroken,
-    /// The file could not be opened, read or written for another reason.
+    /// The file could not be opened, read or written for another reason; the server is not there or does not let us in.
     Unavailable,
     /// A key or a body is one that no database of ours accepts.
     Invalid,
@@ -62,10 +62,13 @@ impl ErrorKind {
             Self::Busy => "Try again; if it stays so, look for a process that keeps the database locked.",
             Self::Full => "Free some space on the database's disk and try again; nothing was changed.",
             Self::ReadOnly => {
-                "Let the service's user write the database and the directory it is in, and look whether the file \
-                 system is mounted read-only."
+                "Let the service's user write the database (a file and the directory it is in; the tables of schema \
+                 cofre on a server), and look whether the file system or the server is read-only."
             }
-            Self::NotADatabase => "Check the path. A new database is made where there is no file.",
+            Self::NotADatabase => {
+                "Check the path or the URL. A new database is made where there is no file, and in a database of a \
+                 server without a schema cofre."
+            }
             Self::NewerSchema => "Use the version of cofre that wrote it, or a later one.",
             Self::Corrupt => {
                 "Stop the service, keep a copy of the database with its -wal file, and restore it from a copy or \
@@ -73,7 +76,8 @@ impl ErrorKind {
             }
             Self::ChainBroken => "Keep a copy of the database and compare it with exported audit logs.",
             Self::Unavailable => {
-                "Check that the directory exists, its permissions, the disk below it, and limits and quotas on its size."
+                "Of a file, check that the directory exists, its permissions, the disk below it, and limits and quotas \
+                 on its size; of a server, that it runs, its address, user, password and certificate."
             }
             Self::Invalid => "Shorten it, or leave out what is not allowed.",
         }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     chain::{self, ChainHead, Digest},
     column,
+    connection::{self, Connection, Row},
     error::{ErrorKind, Result, StoreError},
-    sqlite,
+    statement::Statement,
 };
 
 /// An event to be appended.
@@ -54,12 +54,12 @@ const ROWS: usize = 64;
 /// How many bytes of bodies one statement takes, unless it writes a single row.
 const STATEMENT_BYTES: usize = 4 << 20;
 
-fn digest(row: &SqliteRow, column: &'static str) -> Result<Digest> {
+fn digest(row: &Row, column: &'static str) -> Result<Digest> {
     let bytes: &[u8] = column::get(row, column)?;
     bytes.try_into().map_err(|_| StoreError::corrupt(format!("an event's {column} has not 32 bytes")))
 }
 
-fn decode(row: &SqliteRow) -> Result<EventRow> {
+fn decode(row: &Row) -> Result<EventRow> {
     Ok(EventRow {
         writer: column::get(row, "writer")?,
         sequence: column::number(row, "sequence")?,
@@ -70,15 +70,13 @@ fn decode(row: &SqliteRow) -> Result<EventRow> {
     })
 }
 
-pub(crate) async fn head(connection: &mut SqliteConnection, writer: &str) -> Result<ChainHead> {
-    let row = sqlx::query(
+pub(crate) async fn head(connection: &mut Connection, writer: &str) -> Result<ChainHead> {
+    let last = Statement::new(
         "SELECT writer, sequence, time, previous, hash, body FROM event WHERE writer = $1 \
          ORDER BY sequence DESC LIMIT 1",
     )
-    .bind(writer)
-    .fetch_optional(connection)
-    .await
-    .map_err(|error| unread(writer, error))?;
+    .bind(writer);
+    let row = connection.fetch_optional(last).await.map_err(|error| unread(writer, error))?;
     let Some(row) = row else { return Ok(ChainHead::EMPTY) };
     let last = decode(&row)?;
     Ok(ChainHead { length: last.sequence, hash: last.hash })
@@ -86,14 +84,14 @@ pub(crate) async fn head(connection: &mut SqliteConnection, writer: &str) -> Res
 
 /// Where the chains of these events' writers end.
 async fn heads<'e>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     events: &[&'e Event],
 ) -> Result<BTreeMap<&'e str, ChainHead>> {
     let mut heads: BTreeMap<_, _> =
         events.iter().map(|event| (event.writer.as_str(), ChainHead::EMPTY)).collect();
     let writers: Vec<_> = heads.keys().copied().collect();
     for writers in writers.chunks(ROWS) {
-        let mut query = QueryBuilder::<Sqlite>::new("");
+        let mut query = Statement::new("");
         for (index, writer) in writers.iter().enumerate() {
             let union = if index == 0 { "" } else { " UNION ALL " };
             query
@@ -103,12 +101,12 @@ async fn heads<'e>(
                 .push_bind(*writer)
                 .push(" ORDER BY sequence DESC LIMIT 1) AS last");
         }
-        let rows = query.build().fetch_all(&mut *connection).await;
+        let rows = connection.fetch_all(query).await;
         for row in
-            rows.map_err(|error| sqlite::error("the ends of the audit chains could not be read", error))?
+            rows.map_err(|error| connection::error("the ends of the audit chains could not be read", error))?
         {
             let head = ChainHead { length: column::number(&row, "sequence")?, hash: digest(&row, "hash")? };
-            if let Some(found) = heads.get_mut(column::get::<&str, _>(&row, "writer")?) {
+            if let Some(found) = heads.get_mut(column::get::<&str>(&row, "writer")?) {
                 *found = head;
             }
         }
@@ -118,7 +116,7 @@ async fn heads<'e>(
 
 /// Appends events in their order, within a transaction that no other writer is in at the same time. The ends of the
 /// chains are read once; then each statement takes many events.
-pub(crate) async fn append(connection: &mut SqliteConnection, events: &[&Event]) -> Result<()> {
+pub(crate) async fn append(connection: &mut Connection, events: &[&Event]) -> Result<()> {
     let mut heads = heads(connection, events).await?;
     let mut rest = events;
     while !rest.is_empty() {
@@ -140,62 +138,49 @@ fn statement(events: &[&Event]) -> usize {
 }
 
 async fn insert<'e>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     events: &[&'e Event],
     heads: &mut BTreeMap<&'e str, ChainHead>,
 ) -> Result<()> {
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO event (writer, sequence, time, previous, hash, body) VALUES ",
-    );
-    for (index, event) in events.iter().enumerate() {
+    let mut links = Vec::with_capacity(events.len());
+    for event in events {
         let head = heads.entry(&event.writer).or_insert(ChainHead::EMPTY);
-        let sequence = column::from_number(head.length.saturating_add(1), "chain")?;
+        let length = head.length.saturating_add(1);
+        let sequence = column::from_number(length, "chain")?;
         let time = event.time.as_microsecond();
         let hash = chain::hash(&event.writer, sequence, &head.hash, time, &event.body);
-        query
-            .push(if index == 0 { "(" } else { ", (" })
-            .push_bind(event.writer.as_str())
-            .push(", ")
-            .push_bind(sequence)
-            .push(", ")
-            .push_bind(time)
-            .push(", ")
-            .push_bind(head.hash.to_vec())
-            .push(", ")
-            .push_bind(hash.to_vec())
-            .push(", ")
-            .push_bind(event.body.as_slice())
-            .push(")");
-        *head = ChainHead { length: head.length + 1, hash };
+        links.push((sequence, time, head.hash, hash));
+        *head = ChainHead { length, hash };
     }
-    let done = query.build().execute(connection).await;
-    done.map_err(|error| sqlite::error("the events could not be written", error)).map(drop)
+    let mut query =
+        Statement::new("INSERT INTO event (writer, sequence, time, previous, hash, body) VALUES ");
+    for (event, (sequence, time, previous, hash)) in events.iter().zip(&links) {
+        query.push(if query.values.is_empty() { "(" } else { ", (" }).push_bind(&event.writer);
+        query.push(", ").push_bind(*sequence).push(", ").push_bind(*time);
+        query.push(", ").push_bind(previous).push(", ").push_bind(hash);
+        query.push(", ").push_bind(&event.body).push(")");
+    }
+    let done = connection.execute(query).await;
+    done.map_err(|error| connection::error("the events could not be written", error)).map(drop)
 }
 
 fn unread(writer: &str, error: sqlx::Error) -> StoreError {
-    sqlite::error(format!("the events of {writer} could not be read"), error)
+    connection::error(format!("the events of {writer} could not be read"), error)
 }
 
-async fn rows(
-    connection: &mut SqliteConnection,
-    writer: &str,
-    from: u64,
-    limit: usize,
-) -> Result<Vec<SqliteRow>> {
-    sqlx::query(
+async fn rows(connection: &mut Connection, writer: &str, from: u64, limit: usize) -> Result<Vec<Row>> {
+    let rows = Statement::new(
         "SELECT writer, sequence, time, previous, hash, body FROM event WHERE writer = $1 AND sequence >= $2 \
          ORDER BY sequence LIMIT $3",
     )
     .bind(writer)
     .bind(column::bound(from))
-    .bind(column::limit(limit))
-    .fetch_all(connection)
-    .await
-    .map_err(|error| unread(writer, error))
+    .bind(column::limit(limit));
+    connection.fetch_all(rows).await.map_err(|error| unread(writer, error))
 }
 
 pub(crate) async fn list(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     writer: &str,
     from: u64,
     limit: usize,
@@ -203,9 +188,10 @@ pub(crate) async fn list(
     rows(connection, writer, from, limit).await?.iter().map(decode).collect()
 }
 
-pub(crate) async fn writers(connection: &mut SqliteConnection) -> Result<Vec<String>> {
-    let rows = sqlx::query("SELECT DISTINCT writer FROM event ORDER BY writer").fetch_all(connection).await;
-    rows.map_err(|error| sqlite::error("the writers of events could not be read", error))?
+pub(crate) async fn writers(connection: &mut Connection) -> Result<Vec<String>> {
+    let rows = Statement::new("SELECT DISTINCT writer FROM event ORDER BY writer");
+    let rows = connection.fetch_all(rows).await;
+    rows.map_err(|error| connection::error("the writers of events could not be read", error))?
         .iter()
         .map(|row| column::get(row, "writer"))
         .collect()
@@ -213,7 +199,7 @@ pub(crate) async fn writers(connection: &mut SqliteConnection) -> Result<Vec<Str
 
 /// Verifies a page of events that follow `head`, and moves it. False when there are none.
 pub(crate) async fn verify_page(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     writer: &str,
     head: &mut ChainHead,
 ) -> Result<bool> {

@@ -19,7 +19,7 @@ use crate::error::{ErrorKind, Result, StoreError};
 /// A small runtime, and the wait for a future.
 ///
 /// The driver runs every SQLite connection on a thread of its own and wants a runtime only for its timers and for the
-/// few tasks it spawns (a connection's way back to its pool). So there is one worker, of the multi-threaded kind: on a
+/// few tasks it spawns (a connection's way back to its pool); for PostgreSQL also for its sockets. So there is one worker, of the multi-threaded kind: on a
 /// current-thread runtime those tasks would move only while some caller waits inside it. A call's own future is polled
 /// on the caller's thread. Calls from many threads therefore run side by side, what they read is decoded on their own
 /// core, futures may borrow, and nothing panics when a caller happens to be inside another runtime (as
@@ -41,7 +41,7 @@ impl Executor {
             .worker_threads(1)
             .max_blocking_threads(1)
             .thread_name("cofre-store")
-            .enable_time()
+            .enable_all()
             .build()
             .map_err(|error| {
                 StoreError::new(ErrorKind::Unavailable, "the database's thread could not be started")

@@ -9,10 +9,9 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use sqlx::SqliteConnection;
-
 use crate::{
     batch,
+    connection::Connection,
     error::{ErrorKind, Result, StoreError},
     events::{self, Event},
 };
@@ -164,10 +163,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Writes a group within the transaction that `connection` is in, all but those whose version has passed.
-pub(crate) async fn apply(
-    connection: &mut SqliteConnection,
-    group: &[Arc<Request>],
-) -> Result<Vec<Result<()>>> {
+pub(crate) async fn apply(connection: &mut Connection, group: &[Arc<Request>]) -> Result<Vec<Result<()>>> {
     let version = batch::last(connection).await?;
     let results: Vec<_> = group
         .iter()

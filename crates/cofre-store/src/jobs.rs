@@ -1,12 +1,12 @@
 //! Jobs: rows with the columns that lists filter on.
 
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     column,
+    connection::{self, Connection, Row},
     error::{Result, StoreError},
-    sqlite,
+    statement::Statement,
     store::Position,
 };
 
@@ -77,7 +77,7 @@ impl JobChange {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Insert(job) | Self::Update { job, .. } => {
-                column::check_key("job's id", &job.id)?;
+                column::check_word("job's id", &job.id)?;
                 column::check_text("job's vault", &job.vault)?;
                 column::check_text("job's item", &job.item)?;
                 column::check_text("job's operation", &job.operation)?;
@@ -86,7 +86,7 @@ impl JobChange {
                 column::from_number(job.epoch, "job's epoch")?;
                 column::check_body(&job.id, &job.body)
             }
-            Self::Heartbeat { id, .. } | Self::Delete { id } => column::check_key("job's id", id),
+            Self::Heartbeat { id, .. } | Self::Delete { id } => column::check_word("job's id", id),
         }
     }
 }
@@ -111,7 +111,7 @@ pub struct JobFilter {
 const SELECT: &str =
     "SELECT id, vault, item, operation, status, started, ended, owner, epoch, heartbeat, body FROM job";
 
-fn decode(row: &SqliteRow) -> Result<JobRow> {
+fn decode(row: &Row) -> Result<JobRow> {
     Ok(JobRow {
         id: column::get(row, "id")?,
         vault: column::get(row, "vault")?,
@@ -127,24 +127,24 @@ fn decode(row: &SqliteRow) -> Result<JobRow> {
     })
 }
 
-async fn fetch(connection: &mut SqliteConnection, mut query: QueryBuilder<Sqlite>) -> Result<Vec<JobRow>> {
-    let rows = query.build().fetch_all(connection).await;
-    rows.map_err(|error| sqlite::error("the jobs could not be read", error))?.iter().map(decode).collect()
+async fn fetch(connection: &mut Connection, query: Statement<'_>) -> Result<Vec<JobRow>> {
+    let rows = connection.fetch_all(query).await;
+    rows.map_err(|error| connection::error("the jobs could not be read", error))?.iter().map(decode).collect()
 }
 
-pub(crate) async fn get(connection: &mut SqliteConnection, id: &str) -> Result<Option<JobRow>> {
-    let mut query = QueryBuilder::new(SELECT);
+pub(crate) async fn get(connection: &mut Connection, id: &str) -> Result<Option<JobRow>> {
+    let mut query = Statement::new(SELECT);
     query.push(" WHERE id = ").push_bind(id);
     Ok(fetch(connection, query).await?.pop())
 }
 
 pub(crate) async fn list(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     filter: &JobFilter,
     after: Option<&Position>,
     limit: usize,
 ) -> Result<Vec<JobRow>> {
-    let mut query = QueryBuilder::new(SELECT);
+    let mut query = Statement::new(SELECT);
     query.push(" WHERE 1 = 1");
     let columns = [
         ("vault", &filter.vault),
@@ -162,39 +162,39 @@ pub(crate) async fn list(
     fetch(connection, query).await
 }
 
-pub(crate) async fn running(connection: &mut SqliteConnection) -> Result<Vec<JobRow>> {
-    let mut query = QueryBuilder::new(SELECT);
+pub(crate) async fn running(connection: &mut Connection) -> Result<Vec<JobRow>> {
+    let mut query = Statement::new(SELECT);
     query.push(" WHERE ended IS NULL ORDER BY started, id");
     fetch(connection, query).await
 }
 
 /// Applies one change within a transaction.
-pub(crate) async fn apply(connection: &mut SqliteConnection, change: &JobChange) -> Result<()> {
+pub(crate) async fn apply(connection: &mut Connection, change: &JobChange) -> Result<()> {
     match change {
         JobChange::Insert(job) => insert(connection, job).await,
         JobChange::Update { epoch, job } => update(connection, *epoch, job).await,
         JobChange::Heartbeat { id, epoch, at } => {
-            let query =
-                sqlx::query("UPDATE job SET heartbeat = $3 WHERE id = $1 AND epoch = $2 AND ended IS NULL")
-                    .bind(id)
-                    .bind(column::bound(*epoch))
-                    .bind(at.as_microsecond());
-            match query.execute(&mut *connection).await.map_err(|error| unwritten(id, error))?.rows_affected()
-            {
+            let query = Statement::new(
+                "UPDATE job SET heartbeat = $3 WHERE id = $1 AND epoch = $2 AND ended IS NULL",
+            )
+            .bind(id)
+            .bind(column::bound(*epoch))
+            .bind(at.as_microsecond());
+            match connection.execute(query).await.map_err(|error| unwritten(id, error))? {
                 0 => Err(lost(connection, id, *epoch).await?),
                 _ => Ok(()),
             }
         }
         JobChange::Delete { id } => {
-            let query = sqlx::query("DELETE FROM job WHERE id = $1").bind(id);
-            query.execute(connection).await.map_err(|error| unwritten(id, error))?;
+            let query = Statement::new("DELETE FROM job WHERE id = $1").bind(id);
+            connection.execute(query).await.map_err(|error| unwritten(id, error))?;
             Ok(())
         }
     }
 }
 
-async fn insert(connection: &mut SqliteConnection, job: &JobRow) -> Result<()> {
-    let query = sqlx::query(
+async fn insert(connection: &mut Connection, job: &JobRow) -> Result<()> {
+    let query = Statement::new(
         "INSERT INTO job (id, vault, item, operation, status, started, ended, owner, epoch, heartbeat, body) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
     )
@@ -205,12 +205,11 @@ async fn insert(connection: &mut SqliteConnection, job: &JobRow) -> Result<()> {
     .bind(&job.status)
     .bind(job.started.as_microsecond())
     .bind(job.ended.map(Timestamp::as_microsecond))
-    .bind(&job.owner)
+    .bind(job.owner.as_deref())
     .bind(column::from_number(job.epoch, "job's epoch")?)
     .bind(job.heartbeat.as_microsecond())
     .bind(&job.body);
-    let inserted =
-        query.execute(&mut *connection).await.map_err(|error| unwritten(&job.id, error))?.rows_affected();
+    let inserted = connection.execute(query).await.map_err(|error| unwritten(&job.id, error))?;
     if inserted > 0 {
         return Ok(());
     }
@@ -220,8 +219,8 @@ async fn insert(connection: &mut SqliteConnection, job: &JobRow) -> Result<()> {
     })
 }
 
-async fn update(connection: &mut SqliteConnection, epoch: u64, job: &JobRow) -> Result<()> {
-    let query = sqlx::query(
+async fn update(connection: &mut Connection, epoch: u64, job: &JobRow) -> Result<()> {
+    let query = Statement::new(
         "UPDATE job SET vault = $2, item = $3, operation = $4, status = $5, started = $6, ended = $7, owner = $8, \
          epoch = $9, heartbeat = $10, body = $11 WHERE id = $1 AND epoch = $12",
     )
@@ -232,21 +231,21 @@ async fn update(connection: &mut SqliteConnection, epoch: u64, job: &JobRow) -> 
     .bind(&job.status)
     .bind(job.started.as_microsecond())
     .bind(job.ended.map(Timestamp::as_microsecond))
-    .bind(&job.owner)
+    .bind(job.owner.as_deref())
     .bind(column::from_number(job.epoch, "job's epoch")?)
     .bind(job.heartbeat.as_microsecond())
     .bind(&job.body)
     .bind(column::bound(epoch));
-    match query.execute(&mut *connection).await {
-        Ok(done) if done.rows_affected() > 0 => Ok(()),
+    match connection.execute(query).await {
+        Ok(done) if done > 0 => Ok(()),
         Ok(_) => Err(lost(connection, &job.id, epoch).await?),
-        Err(error) if sqlite::is_duplicate(&error) => Err(occupied(&job.item).with_source(error)),
+        Err(error) if connection::is_duplicate(&error) => Err(occupied(&job.item).with_source(error)),
         Err(error) => Err(unwritten(&job.id, error)),
     }
 }
 
 fn unwritten(id: &str, error: sqlx::Error) -> StoreError {
-    sqlite::error(format!("job {id} could not be written"), error)
+    connection::error(format!("job {id} could not be written"), error)
 }
 
 fn occupied(item: &str) -> StoreError {
@@ -254,7 +253,7 @@ fn occupied(item: &str) -> StoreError {
 }
 
 /// Why a job with this epoch was not found.
-async fn lost(connection: &mut SqliteConnection, id: &str, epoch: u64) -> Result<StoreError> {
+async fn lost(connection: &mut Connection, id: &str, epoch: u64) -> Result<StoreError> {
     let what = match get(connection, id).await? {
         None => format!("job {id} does not exist"),
         Some(job) if job.epoch != epoch => format!("job {id} has epoch {}; {epoch} was expected", job.epoch),

@@ -1,12 +1,12 @@
 //! Recovery points: a view of the repositories, for lists. They can be cleared and written anew from there.
 
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     column,
+    connection::{self, Connection, Row},
     error::{Result, StoreError},
-    sqlite,
+    statement::Statement,
     store::Position,
 };
 
@@ -61,14 +61,14 @@ impl PointChange {
         match self {
             Self::Insert(row) | Self::Replace(row) => {
                 column::check_key("point's item", &row.item)?;
-                column::check_key("point's id", &row.id)?;
-                column::check_key("point's name", &row.point)?;
+                column::check_word("point's id", &row.id)?;
+                column::check_word("point's name", &row.point)?;
                 column::check_text("point's state", &row.state)?;
                 column::check_body(&subject(&row.item, &row.id), &row.body)
             }
             Self::Delete { item, id } => {
                 column::check_key("point's item", item)?;
-                column::check_key("point's id", id)
+                column::check_word("point's id", id)
             }
             Self::Clear { item } => column::check_key("point's item", item),
         }
@@ -92,7 +92,7 @@ fn subject(item: &str, id: &str) -> String {
 
 const SELECT: &str = "SELECT item, id, point, time, state, body FROM point WHERE item = ";
 
-fn decode(row: &SqliteRow) -> Result<PointRow> {
+fn decode(row: &Row) -> Result<PointRow> {
     Ok(PointRow {
         item: column::get(row, "item")?,
         id: column::get(row, "id")?,
@@ -103,32 +103,28 @@ fn decode(row: &SqliteRow) -> Result<PointRow> {
     })
 }
 
-async fn fetch(
-    connection: &mut SqliteConnection,
-    item: &str,
-    mut query: QueryBuilder<Sqlite>,
-) -> Result<Vec<PointRow>> {
-    let rows = query.build().fetch_all(connection).await;
-    rows.map_err(|error| sqlite::error(format!("the points of {item} could not be read"), error))?
+async fn fetch(connection: &mut Connection, item: &str, query: Statement<'_>) -> Result<Vec<PointRow>> {
+    let rows = connection.fetch_all(query).await;
+    rows.map_err(|error| connection::error(format!("the points of {item} could not be read"), error))?
         .iter()
         .map(decode)
         .collect()
 }
 
-pub(crate) async fn get(connection: &mut SqliteConnection, item: &str, id: &str) -> Result<Option<PointRow>> {
-    let mut query = QueryBuilder::new(SELECT);
+pub(crate) async fn get(connection: &mut Connection, item: &str, id: &str) -> Result<Option<PointRow>> {
+    let mut query = Statement::new(SELECT);
     query.push_bind(item).push(" AND id = ").push_bind(id);
     Ok(fetch(connection, item, query).await?.pop())
 }
 
 pub(crate) async fn list(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     item: &str,
     filter: &PointFilter,
     after: Option<&Position>,
     limit: usize,
 ) -> Result<Vec<PointRow>> {
-    let mut query = QueryBuilder::new(SELECT);
+    let mut query = Statement::new(SELECT);
     query.push_bind(item);
     if let Some(state) = &filter.state {
         query.push(" AND state = ").push_bind(state);
@@ -138,17 +134,17 @@ pub(crate) async fn list(
     fetch(connection, item, query).await
 }
 
-pub(crate) async fn count(connection: &mut SqliteConnection, item: &str) -> Result<u64> {
-    let row =
-        sqlx::query("SELECT count(*) AS total FROM point WHERE item = $1").bind(item).fetch_one(connection);
-    let row = row
+pub(crate) async fn count(connection: &mut Connection, item: &str) -> Result<u64> {
+    let count = Statement::new("SELECT count(*) AS total FROM point WHERE item = $1").bind(item);
+    let row = connection
+        .fetch_one(count)
         .await
-        .map_err(|error| sqlite::error(format!("the points of {item} could not be counted"), error))?;
+        .map_err(|error| connection::error(format!("the points of {item} could not be counted"), error))?;
     column::number(&row, "total")
 }
 
 /// Applies one change within a transaction.
-pub(crate) async fn apply(connection: &mut SqliteConnection, change: &PointChange) -> Result<()> {
+pub(crate) async fn apply(connection: &mut Connection, change: &PointChange) -> Result<()> {
     let (row, sql, otherwise) = match change {
         PointChange::Insert(row) => (
             row,
@@ -162,28 +158,28 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, change: &PointChang
             "does not exist",
         ),
         PointChange::Delete { item, id } => {
-            let query = sqlx::query("DELETE FROM point WHERE item = $1 AND id = $2").bind(item).bind(id);
-            query.execute(connection).await.map_err(|error| unwritten(&subject(item, id), error))?;
+            let query = Statement::new("DELETE FROM point WHERE item = $1 AND id = $2").bind(item).bind(id);
+            connection.execute(query).await.map_err(|error| unwritten(&subject(item, id), error))?;
             return Ok(());
         }
         PointChange::Clear { item } => {
-            let query = sqlx::query("DELETE FROM point WHERE item = $1").bind(item);
-            query.execute(connection).await.map_err(|error| unwritten(item, error))?;
+            let query = Statement::new("DELETE FROM point WHERE item = $1").bind(item);
+            connection.execute(query).await.map_err(|error| unwritten(item, error))?;
             return Ok(());
         }
     };
     let subject = subject(&row.item, &row.id);
-    let query = sqlx::query(sql)
+    let query = Statement::new(sql)
         .bind(&row.item)
         .bind(&row.id)
         .bind(&row.point)
         .bind(row.time.as_microsecond())
         .bind(&row.state)
         .bind(&row.body);
-    match query.execute(connection).await {
-        Ok(done) if done.rows_affected() > 0 => Ok(()),
+    match connection.execute(query).await {
+        Ok(done) if done > 0 => Ok(()),
         Ok(_) => Err(StoreError::conflict(&subject, format!("recovery point {subject} {otherwise}"))),
-        Err(error) if sqlite::is_duplicate(&error) => {
+        Err(error) if connection::is_duplicate(&error) => {
             let what = format!("another recovery point than {subject} has the name {}", row.point);
             Err(StoreError::conflict(&subject, what).with_source(error))
         }
@@ -192,5 +188,5 @@ pub(crate) async fn apply(connection: &mut SqliteConnection, change: &PointChang
 }
 
 fn unwritten(subject: &str, error: sqlx::Error) -> StoreError {
-    sqlite::error(format!("recovery point {subject} could not be written"), error)
+    connection::error(format!("recovery point {subject} could not be written"), error)
 }

@@ -1,4 +1,4 @@
-//! What is SQLite's own: files, locks, pragmas, error codes. All other SQL is what PostgreSQL understands too.
+//! What is SQLite's own: files, locks, pragmas, error codes.
 
 use std::{
     fs::{self, File},
@@ -9,15 +9,23 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, accessat, mknodat};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous},
+    AssertSqlSafe, ConnectOptions, Connection as _, Row as _, SqliteConnection,
+    sqlite::{
+        SqliteConnectOptions, SqliteError, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+        SqliteSynchronous,
+    },
 };
 
 use crate::{
     column,
+    connection::{self, Connection},
     error::{ErrorKind, Result, StoreError},
     schema,
+    statement::Statement,
 };
+
+/// How a database of ours came to be.
+const STEPS: &schema::Steps = &[include_str!("../migrations/sqlite/0001_initial.sql")];
 
 /// "cofr": tells our databases from those of other programs.
 const APPLICATION: i64 = 0x636f_6672;
@@ -37,6 +45,13 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
+    /// A connection that reads.
+    pub(crate) async fn reader(&self) -> Result<Connection> {
+        let reader = self.readers.acquire().await;
+        let failed = |error| connection::error("the database could not be read", error);
+        reader.map(Connection::Sqlite).map_err(failed)
+    }
+
     /// Closes all connections; the last one moves the write-ahead log into the database.
     pub(crate) async fn close(&self) {
         self.readers.close().await;
@@ -80,7 +95,7 @@ pub(crate) async fn open(path: &Path) -> Result<Pools> {
 
 async fn open_file(path: &Path) -> Result<Pools> {
     let path = prepare(path)?;
-    let failed = |error| self::error("it could not be opened", error);
+    let failed = |error| connection::error("it could not be opened", error);
     let inspection = options().filename(&path);
     let mut connection = inspection.connect().await.map_err(failed)?;
     let inspected = inspect(&mut connection).await;
@@ -94,7 +109,7 @@ async fn open_file(path: &Path) -> Result<Pools> {
         .pragma("journal_size_limit", "67108864");
     let writer = pool(1).connect_with(options.clone()).await.map_err(failed)?;
     // Nothing is written where nothing is to be done: a database can be opened, and read, on a full disk.
-    if version < schema::current() {
+    if version < schema::current(STEPS) {
         migrate(&writer).await?;
     }
     let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "ON"));
@@ -104,7 +119,8 @@ async fn open_file(path: &Path) -> Result<Pools> {
 /// A database that lives as long as its one connection.
 pub(crate) async fn in_memory() -> Result<Pools> {
     let writer = pool(1).connect_with(options().in_memory(true)).await;
-    let writer = writer.map_err(|error| self::error("a database in memory could not be made", error))?;
+    let writer =
+        writer.map_err(|error| connection::error("a database in memory could not be made", error))?;
     migrate(&writer).await?;
     Ok(Pools { readers: writer.clone(), writer })
 }
@@ -147,11 +163,13 @@ fn prepare(path: &Path) -> Result<PathBuf> {
 async fn inspect(connection: &mut SqliteConnection) -> Result<u64> {
     // In one transaction, for another process may be making the database at this moment.
     let begun = connection.begin().await;
-    let mut transaction = begun.map_err(|error| self::error("it could not be read", error))?;
+    let mut transaction = begun.map_err(|error| connection::error("it could not be read", error))?;
     let application = pragma(&mut transaction, "application_id").await?;
     if application == APPLICATION {
-        let version = schema_version(&mut transaction).await?;
-        schema::check(version)?;
+        let version = pragma(&mut transaction, "user_version").await?;
+        let version = u64::try_from(version)
+            .map_err(|_| StoreError::corrupt("the database has a negative schema version"))?;
+        schema::check(STEPS, version)?;
         return Ok(version);
     }
     if application == 0 && integer(&mut transaction, "SELECT count(*) FROM sqlite_master").await? == 0 {
@@ -162,10 +180,16 @@ async fn inspect(connection: &mut SqliteConnection) -> Result<u64> {
 
 async fn migrate(writer: &SqlitePool) -> Result<()> {
     transaction(writer, async |connection| {
-        schema::migrate(connection).await?;
-        run(connection, format!("PRAGMA application_id = {APPLICATION}"))
+        let version = Statement::new("SELECT user_version AS version FROM pragma_user_version");
+        let version = connection.fetch_one(version).await;
+        let version =
+            version.map_err(|error| connection::error("the schema's version could not be read", error))?;
+        let version = schema::migrate(connection, STEPS, column::number(&version, "version")?).await?;
+        connection
+            .run(format!("PRAGMA user_version = {version}; PRAGMA application_id = {APPLICATION}"))
             .await
-            .map_err(|error| self::error("the database could not be marked as cofre's", error))
+            .map(drop)
+            .map_err(|error| connection::error("the database could not be marked as cofre's", error))
     })
     .await
 }
@@ -177,9 +201,9 @@ async fn migrate(writer: &SqlitePool) -> Result<()> {
 /// full, SQLite ends the transaction by itself, the driver does not notice, and its connection is of no use any more.
 pub(crate) async fn transaction<T>(
     writer: &SqlitePool,
-    work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T>,
+    work: impl AsyncFnOnce(&mut Connection) -> Result<T>,
 ) -> Result<T> {
-    let failed = |error| self::error("the database could not be locked for writing", error);
+    let failed = |error| connection::error("the database could not be locked for writing", error);
     let mut connection = writer.acquire().await.map_err(failed)?;
     if let Err(error) = run(&mut connection, "BEGIN IMMEDIATE").await {
         // In a transaction already, that of a call that panicked?
@@ -188,16 +212,18 @@ pub(crate) async fn transaction<T>(
         }
         run(&mut connection, "BEGIN IMMEDIATE").await.map_err(failed)?;
     }
+    let mut connection = Connection::Sqlite(connection);
     let done = match work(&mut connection).await {
-        Ok(done) => run(&mut connection, "COMMIT")
+        Ok(done) => connection
+            .run("COMMIT")
             .await
-            .map(|()| done)
-            .map_err(|error| self::error("the changes could not be committed", error)),
+            .map(|_| done)
+            .map_err(|error| connection::error("the changes could not be committed", error)),
         Err(error) => Err(error),
     };
     if done.is_err() {
         // Fails only where SQLite has ended the transaction itself.
-        drop(run(&mut connection, "ROLLBACK").await);
+        drop(connection.run("ROLLBACK").await);
     }
     done
 }
@@ -206,55 +232,32 @@ async fn run(connection: &mut SqliteConnection, sql: impl Into<String>) -> Resul
     sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(connection).await.map(drop)
 }
 
-pub(crate) async fn schema_version(connection: &mut SqliteConnection) -> Result<u64> {
-    let version = pragma(connection, "user_version").await?;
-    u64::try_from(version).map_err(|_| StoreError::corrupt("the database has a negative schema version"))
-}
-
-pub(crate) async fn set_schema_version(connection: &mut SqliteConnection, version: u64) -> Result<()> {
-    let set =
-        sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {version}"))).execute(connection).await;
-    set.map_err(|error| self::error("the schema's version could not be written", error))?;
-    Ok(())
-}
-
 async fn pragma(connection: &mut SqliteConnection, name: &str) -> Result<i64> {
     integer(connection, format!("PRAGMA {name}")).await
 }
 
 async fn integer(connection: &mut SqliteConnection, sql: impl Into<String>) -> Result<i64> {
     let row = sqlx::query(AssertSqlSafe(sql.into())).fetch_one(connection).await;
-    column::get(&row.map_err(|error| self::error("the database could not be read", error))?, 0)
+    row.and_then(|row| row.try_get(0))
+        .map_err(|error| connection::error("the database could not be read", error))
 }
 
-/// Whether a statement failed because something that must be unique is there already.
-pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
-}
-
-/// An error of the driver: its kind from SQLite's result code.
-pub(crate) fn error(what: impl Into<String>, error: sqlx::Error) -> StoreError {
+/// The kind of an error, from SQLite's result code.
+pub(crate) fn kind(error: &SqliteError) -> ErrorKind {
     /// SQLITE_IOERR_SHMSIZE: no room to enlarge the companion file that readers share.
     const NO_ROOM_TO_SHARE: i32 = 10 | 19 << 8;
-    let kind = match &error {
-        sqlx::Error::Database(database) => {
-            let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
-            match (code, code & 0xff) {
-                (_, 5 | 6) => ErrorKind::Busy,
-                (_, 8) => ErrorKind::ReadOnly,
-                (NO_ROOM_TO_SHARE, _) | (_, 13) => ErrorKind::Full,
-                (_, 11) => ErrorKind::Corrupt,
-                (_, 26) => ErrorKind::NotADatabase,
-                (_, 18) => ErrorKind::Invalid,
-                (_, 19) => ErrorKind::Conflict,
-                _ => ErrorKind::Unavailable,
-            }
-        }
-        sqlx::Error::PoolTimedOut => ErrorKind::Busy,
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ErrorKind::Corrupt,
+    let code =
+        sqlx::error::DatabaseError::code(error).and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
+    match (code, code & 0xff) {
+        (_, 5 | 6) => ErrorKind::Busy,
+        (_, 8) => ErrorKind::ReadOnly,
+        (NO_ROOM_TO_SHARE, _) | (_, 13) => ErrorKind::Full,
+        (_, 11) => ErrorKind::Corrupt,
+        (_, 26) => ErrorKind::NotADatabase,
+        (_, 18) => ErrorKind::Invalid,
+        (_, 19) => ErrorKind::Conflict,
         _ => ErrorKind::Unavailable,
-    };
-    StoreError::new(kind, what).with_source(error)
+    }
 }
 
 #[cfg(test)]
@@ -277,8 +280,10 @@ mod tests {
                     assert_eq!(pragma(&mut connection, name).await.unwrap(), value, "{name}");
                 }
             }
-            let written =
-                transaction(&pools.readers, async |connection| set_schema_version(connection, 7).await);
+            let written = transaction(&pools.readers, async |connection| {
+                let written = connection.run("PRAGMA user_version = 7").await;
+                written.map(drop).map_err(|error| connection::error("", error))
+            });
             assert_eq!(written.await.unwrap_err().kind(), ErrorKind::ReadOnly);
             assert_eq!(pragma(&mut pools.writer.acquire().await.unwrap(), "user_version").await.unwrap(), 1);
             pools.close().await;
@@ -294,9 +299,7 @@ mod tests {
             run(&mut connection, "BEGIN IMMEDIATE").await.unwrap();
             run(&mut connection, "UPDATE batch SET number = 7").await.unwrap();
             drop(connection);
-            let number = transaction(&pools.writer, async |connection| {
-                integer(connection, "SELECT number FROM batch").await
-            });
+            let number = transaction(&pools.writer, crate::batch::last);
             assert_eq!(number.await.unwrap(), 0);
         });
     }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use sqlx::{QueryBuilder, Sqlite, pool::PoolConnection};
 
 use crate::{
+    backend::Backend,
     batch::{self, Batch, Committed},
     chain::ChainHead,
+    connection::Connection,
     documents::{self, Document},
     error::Result,
     events::{self, Event, EventRow},
@@ -15,7 +16,8 @@ use crate::{
     group::{self, Groups},
     jobs::{self, JobFilter, JobRow},
     points::{self, PointFilter, PointRow},
-    sqlite::{self, Pools},
+    postgres, sqlite,
+    statement::Statement,
 };
 
 /// A place in a list of jobs or points, which go from the newest to the oldest: after the one of this time and id. It
@@ -29,12 +31,12 @@ pub struct Position {
 }
 
 impl Position {
-    pub(crate) fn push_range(
-        query: &mut QueryBuilder<Sqlite>,
+    pub(crate) fn push_range<'q>(
+        query: &mut Statement<'q>,
         column: &str,
         from: Option<Timestamp>,
         to: Option<Timestamp>,
-        after: Option<&Self>,
+        after: Option<&'q Self>,
     ) {
         if let Some(from) = from {
             query.push(format_args!(" AND {column} >= ")).push_bind(from.as_microsecond());
@@ -52,11 +54,11 @@ impl Position {
 /// The database of the control plane.
 ///
 /// Share one among threads: readers run beside each other and beside the one writer, and batches wait in a queue. Several
-/// processes may open one file, on a local file system. A call on a thread of an asynchronous runtime blocks that
+/// processes may open one file, on a local file system, or one database on a server, from anywhere. A call on a thread of an asynchronous runtime blocks that
 /// thread; it does not panic.
 #[derive(Debug)]
 pub struct Store {
-    pools: Pools,
+    backend: Backend,
     groups: Groups,
     executor: Executor,
 }
@@ -70,8 +72,22 @@ impl Store {
     /// is; `NewerSchema`; `ReadOnly`; `Busy`; `Full`; `Corrupt`; `Unavailable`.
     pub fn open(path: &Path) -> Result<Self> {
         let executor = Executor::new()?;
-        let pools = executor.wait(sqlite::open(path))?;
-        Ok(Self { pools, groups: Groups::default(), executor })
+        let backend = Backend::Sqlite(executor.wait(sqlite::open(path))?);
+        Ok(Self { backend, groups: Groups::default(), executor })
+    }
+
+    /// Connects to the PostgreSQL database of `url` (`postgres://USER@HOST/DATABASE`), and makes its schema, named `cofre`,
+    /// or brings it up to date. What the URL leaves out comes from the environment as with other clients (`PGHOST`,
+    /// `PGPASSFILE`…); docs/database.md has the parameters. A connection that is lost is made anew by the next call.
+    ///
+    /// # Errors
+    /// `Invalid` for a URL that cannot be understood; `NotADatabase` where the server is too old, the encoding is not
+    /// UTF8 or the schema is another program's; `NewerSchema`; `ReadOnly`; `Busy`; `Full`; `Corrupt`; `Unavailable`. No
+    /// message has the password.
+    pub fn connect(url: &str) -> Result<Self> {
+        let executor = Executor::new()?;
+        let backend = Backend::Postgres(Box::new(executor.wait(postgres::connect(url))?));
+        Ok(Self { backend, groups: Groups::default(), executor })
     }
 
     /// A database in memory, which ends with the store: for tests and trials. Its calls run one after the other.
@@ -80,22 +96,22 @@ impl Store {
     /// `Unavailable`.
     pub fn in_memory() -> Result<Self> {
         let executor = Executor::new()?;
-        let pools = executor.wait(sqlite::in_memory())?;
-        Ok(Self { pools, groups: Groups::default(), executor })
+        let backend = Backend::Sqlite(executor.wait(sqlite::in_memory())?);
+        Ok(Self { backend, groups: Groups::default(), executor })
     }
 
     /// Applies a batch: all of it or nothing. When this returns `Ok`, it is on the disk and every later call sees it.
     ///
     /// # Errors
     /// `Conflict`, with the first thing that is not as expected as its subject; `Invalid`; `Busy`; `Full`; and those of
-    /// damage. After any error nothing of the batch is there, and the store can be used on.
+    /// damage. After any error nothing of the batch is there, and the store can be used on; but a server that goes away
+    /// while it commits, and stays away, leaves it open (`Unavailable`, and the message says so).
     pub fn commit(&self, batch: &Batch) -> Result<Committed> {
         batch.check()?;
         if batch.is_empty() {
             return Ok(Committed { revision: 0 });
         }
-        self.executor
-            .wait(sqlite::transaction(&self.pools.writer, async |connection| batch.apply(connection).await))
+        self.executor.wait(self.backend.transaction(async |connection| batch.apply(connection).await))
     }
 
     /// Appends events to their writers' chains, in their order and with no other caller's between them. When this returns
@@ -109,15 +125,15 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::Stale`](crate::ErrorKind::Stale); `Invalid`; `Busy`; `Full`; and those of damage. After any error
-    /// none of these events is there, and the store can be used on. A failure of the shared transaction is everyone's.
+    /// none of these events is there, as of [`Self::commit`]. A failure of the shared transaction is everyone's.
     pub fn append(&self, events: &[Event], as_of: Option<u64>) -> Result<()> {
         events.iter().try_for_each(Event::check)?;
         if events.is_empty() {
             return as_of.map_or(Ok(()), |as_of| group::check_version(self.version()?, as_of));
         }
         self.groups.append(events, as_of, |group| {
-            let work = async |connection: &mut _| group::apply(connection, group).await;
-            self.executor.wait(sqlite::transaction(&self.pools.writer, work))
+            let work = async |connection: &mut Connection| group::apply(connection, group).await;
+            self.executor.wait(self.backend.transaction(work))
         })
     }
 
@@ -126,12 +142,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn version(&self) -> Result<u64> {
-        self.executor.wait(async { batch::last(&mut *self.reader().await?).await })
-    }
-
-    async fn reader(&self) -> Result<PoolConnection<Sqlite>> {
-        let reader = self.pools.readers.acquire().await;
-        reader.map_err(|error| sqlite::error("the database could not be read", error))
+        self.executor.wait(async { batch::last(&mut self.backend.reader().await?).await })
     }
 
     /// The document at `path`.
@@ -139,7 +150,7 @@ impl Store {
     /// # Errors
     /// `Busy`, `Corrupt`, `Unavailable`, as of every call that reads.
     pub fn read(&self, path: &str) -> Result<Option<Document>> {
-        self.executor.wait(async { documents::read(&mut *self.reader().await?, path).await })
+        self.executor.wait(async { documents::read(&mut self.backend.reader().await?, path).await })
     }
 
     /// Documents in the order of their paths' bytes: the one at `prefix` and those below it, after the path `after`, at
@@ -149,8 +160,9 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Document>> {
-        self.executor
-            .wait(async { documents::list(&mut *self.reader().await?, None, prefix, after, limit).await })
+        self.executor.wait(async {
+            documents::list(&mut self.backend.reader().await?, None, prefix, after, limit).await
+        })
     }
 
     /// Like [`Self::list`], documents of one kind alone.
@@ -165,7 +177,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Document>> {
         self.executor.wait(async {
-            documents::list(&mut *self.reader().await?, Some(kind), prefix, after, limit).await
+            documents::list(&mut self.backend.reader().await?, Some(kind), prefix, after, limit).await
         })
     }
 
@@ -174,7 +186,8 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn count_kind(&self, kind: &str, prefix: &str) -> Result<u64> {
-        self.executor.wait(async { documents::count_kind(&mut *self.reader().await?, kind, prefix).await })
+        self.executor
+            .wait(async { documents::count_kind(&mut self.backend.reader().await?, kind, prefix).await })
     }
 
     /// The job of this id.
@@ -182,7 +195,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn job(&self, id: &str) -> Result<Option<JobRow>> {
-        self.executor.wait(async { jobs::get(&mut *self.reader().await?, id).await })
+        self.executor.wait(async { jobs::get(&mut self.backend.reader().await?, id).await })
     }
 
     /// Jobs, those that began last first, after a position, at most `limit`.
@@ -190,7 +203,8 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn jobs(&self, filter: &JobFilter, after: Option<&Position>, limit: usize) -> Result<Vec<JobRow>> {
-        self.executor.wait(async { jobs::list(&mut *self.reader().await?, filter, after, limit).await })
+        self.executor
+            .wait(async { jobs::list(&mut self.backend.reader().await?, filter, after, limit).await })
     }
 
     /// All jobs that have not ended, the oldest first.
@@ -198,7 +212,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn running(&self) -> Result<Vec<JobRow>> {
-        self.executor.wait(async { jobs::running(&mut *self.reader().await?).await })
+        self.executor.wait(async { jobs::running(&mut self.backend.reader().await?).await })
     }
 
     /// The recovery point of an item with this id.
@@ -206,7 +220,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn point(&self, item: &str, id: &str) -> Result<Option<PointRow>> {
-        self.executor.wait(async { points::get(&mut *self.reader().await?, item, id).await })
+        self.executor.wait(async { points::get(&mut self.backend.reader().await?, item, id).await })
     }
 
     /// Recovery points of an item, the latest first, after a position, at most `limit`.
@@ -221,7 +235,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<PointRow>> {
         self.executor
-            .wait(async { points::list(&mut *self.reader().await?, item, filter, after, limit).await })
+            .wait(async { points::list(&mut self.backend.reader().await?, item, filter, after, limit).await })
     }
 
     /// How many recovery points an item has, in whatever state.
@@ -229,7 +243,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn count_points(&self, item: &str) -> Result<u64> {
-        self.executor.wait(async { points::count(&mut *self.reader().await?, item).await })
+        self.executor.wait(async { points::count(&mut self.backend.reader().await?, item).await })
     }
 
     /// Events of a writer in their order, from the sequence `from` on, at most `limit`.
@@ -237,7 +251,8 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn events(&self, writer: &str, from: u64, limit: usize) -> Result<Vec<EventRow>> {
-        self.executor.wait(async { events::list(&mut *self.reader().await?, writer, from, limit).await })
+        self.executor
+            .wait(async { events::list(&mut self.backend.reader().await?, writer, from, limit).await })
     }
 
     /// Everyone who wrote events, in the order of their names' bytes.
@@ -245,7 +260,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn writers(&self) -> Result<Vec<String>> {
-        self.executor.wait(async { events::writers(&mut *self.reader().await?).await })
+        self.executor.wait(async { events::writers(&mut self.backend.reader().await?).await })
     }
 
     /// Where the chain of a writer ends, by its last event; nothing is verified.
@@ -253,7 +268,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn chain_head(&self, writer: &str) -> Result<ChainHead> {
-        self.executor.wait(async { events::head(&mut *self.reader().await?, writer).await })
+        self.executor.wait(async { events::head(&mut self.backend.reader().await?, writer).await })
     }
 
     /// Verifies all events of a writer and returns where its chain ends. What a chain cannot prove by itself is said at
@@ -267,7 +282,7 @@ impl Store {
         // A connection for each page, so that a long chain does not keep others from reading.
         while self
             .executor
-            .wait(async { events::verify_page(&mut *self.reader().await?, writer, &mut head).await })?
+            .wait(async { events::verify_page(&mut self.backend.reader().await?, writer, &mut head).await })?
         {
         }
         Ok(head)
@@ -276,6 +291,6 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.executor.wait(self.pools.close());
+        self.executor.wait(self.backend.close());
     }
 }

@@ -2,15 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bodies;
+
 use std::{
     collections::BTreeMap,
     env,
-    path::Path,
     process::{Command, Stdio},
     sync::Barrier,
     thread,
 };
 
+use bodies::Body;
 use cofre_store::{Batch, Change, ErrorKind, Event, Store};
 use jiff::Timestamp;
 
@@ -84,8 +86,7 @@ fn all_at_once(handles: &[&Store]) {
 
 #[test]
 fn threads_append_to_a_file() {
-    let directory = tempfile::tempdir().unwrap();
-    all_at_once(&[&Store::open(&directory.path().join("cofre.db")).unwrap()]);
+    all_at_once(&[&Body::file().open()]);
 }
 
 #[test]
@@ -94,20 +95,30 @@ fn threads_append_in_memory() {
 }
 
 #[test]
-fn two_handles_append_to_a_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("cofre.db");
-    all_at_once(&[&Store::open(&path).unwrap(), &Store::open(&path).unwrap()]);
+fn threads_append_on_a_server() {
+    all_at_once(&[&Body::server().open()]);
 }
 
-const PATH: &str = "COFRE_STORE_PATH";
+#[test]
+fn two_handles_append_to_a_file() {
+    let body = Body::file();
+    all_at_once(&[&body.open(), &body.open()]);
+}
+
+#[test]
+fn two_handles_append_on_a_server() {
+    let body = Body::server();
+    all_at_once(&[&body.open(), &body.open()]);
+}
+
+const ADDRESS: &str = "COFRE_STORE_ADDRESS";
 const FIRST: &str = "COFRE_STORE_FIRST";
 
 #[test]
 #[ignore = "run by the other tests"]
 fn the_process_that_appends() {
-    let (Some(path), Ok(first)) = (env::var_os(PATH), env::var(FIRST)) else { return };
-    let store = &Store::open(Path::new(&path)).unwrap();
+    let (Ok(address), Ok(first)) = (env::var(ADDRESS), env::var(FIRST)) else { return };
+    let store = &bodies::open_address(&address);
     let first: usize = first.parse().unwrap();
     thread::scope(|scope| {
         for thread in first..first + 4 {
@@ -116,21 +127,28 @@ fn the_process_that_appends() {
     });
 }
 
-#[test]
-fn processes_append_to_a_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("cofre.db");
-    let store = Store::open(&path).unwrap();
+fn processes_append(body: &Body) {
+    let store = body.open();
     let mut children = [0, 4, 8].map(|first: usize| {
         let mut command = Command::new(env::current_exe().unwrap());
         command.args(["--exact", "the_process_that_appends", "--ignored", "--nocapture"]);
-        command.env(PATH, &path).env(FIRST, first.to_string()).stdout(Stdio::null());
+        command.env(ADDRESS, body.address()).env(FIRST, first.to_string()).stdout(Stdio::null());
         command.spawn().unwrap()
     });
     for child in &mut children {
         assert!(child.wait().unwrap().success());
     }
     verify(&store, 12);
+}
+
+#[test]
+fn processes_append_to_a_file() {
+    processes_append(&Body::file());
+}
+
+#[test]
+fn processes_append_on_a_server() {
+    processes_append(&Body::server());
 }
 
 /// Some decide on a document and put the decision on record as of the version they read; others change the document all
@@ -188,13 +206,19 @@ fn decisions_are_never_late(handles: &[&Store]) {
 
 #[test]
 fn decisions_of_one_handle_are_never_late() {
-    let directory = tempfile::tempdir().unwrap();
-    decisions_are_never_late(&[&Store::open(&directory.path().join("cofre.db")).unwrap()]);
+    decisions_are_never_late(&[&Body::file().open()]);
 }
 
 #[test]
 fn decisions_of_two_handles_are_never_late() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("cofre.db");
-    decisions_are_never_late(&[&Store::open(&path).unwrap(), &Store::open(&path).unwrap()]);
+    let body = Body::file();
+    decisions_are_never_late(&[&body.open(), &body.open()]);
+}
+
+#[test]
+fn decisions_on_a_server_are_never_late() {
+    let body = Body::server();
+    decisions_are_never_late(&[&body.open()]);
+    let body = Body::server();
+    decisions_are_never_late(&[&body.open(), &body.open()]);
 }

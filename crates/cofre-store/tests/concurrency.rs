@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bodies;
+
 use std::{
-    path::Path,
     sync::{
         Barrier,
         atomic::{AtomicBool, Ordering},
@@ -12,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bodies::Body;
 use cofre_store::{Batch, Change, ErrorKind, Event, Store};
 use jiff::Timestamp;
-use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 
 const COUNTERS: [&str; 2] = ["/counter/a", "/counter/b"];
 
@@ -40,6 +41,8 @@ fn increment(store: &Store, writer: &str) -> usize {
         match store.commit(&batch) {
             Ok(_) => return conflicts,
             Err(error) if error.kind() == ErrorKind::Conflict => conflicts += 1,
+            // The disk stood still for longer than a lock is waited for.
+            Err(error) if error.kind() == ErrorKind::Busy => {}
             Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
         }
     }
@@ -86,8 +89,10 @@ fn race(handles: &[&Store]) {
                 }
             });
         }
-        let conflicts: usize = writers.into_iter().map(|writer| writer.join().unwrap()).sum();
+        let writers: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        // Before a panic of theirs goes on, or the readers would read for ever.
         done.store(true, Ordering::Relaxed);
+        let conflicts: usize = writers.into_iter().map(Result::unwrap).sum();
         assert!(conflicts > 0, "they did not race");
     });
     let total = (THREADS * EACH) as u64;
@@ -101,8 +106,7 @@ fn race(handles: &[&Store]) {
 
 #[test]
 fn threads_share_a_store() {
-    let directory = tempfile::tempdir().unwrap();
-    race(&[&Store::open(&directory.path().join("cofre.db")).unwrap()]);
+    race(&[&Body::file().open()]);
 }
 
 #[test]
@@ -111,89 +115,121 @@ fn threads_share_a_store_in_memory() {
 }
 
 #[test]
+fn threads_share_a_store_on_a_server() {
+    race(&[&Body::server().open()]);
+}
+
+#[test]
 fn two_handles_share_a_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("cofre.db");
-    race(&[&Store::open(&path).unwrap(), &Store::open(&path).unwrap()]);
+    let body = Body::file();
+    race(&[&body.open(), &body.open()]);
+}
+
+#[test]
+fn two_handles_share_a_database_on_a_server() {
+    let body = Body::server();
+    race(&[&body.open(), &body.open()]);
+}
+
+fn made_once(body: &Body) {
+    let barrier = Barrier::new(6);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                barrier.wait();
+                let store = body.open();
+                let mut batch = Batch::new(Timestamp::UNIX_EPOCH);
+                let (writer, time) = ("w".to_owned(), Timestamp::UNIX_EPOCH);
+                batch.events.push(Event { writer, time, body: Vec::new() });
+                store.commit(&batch).unwrap();
+            });
+        }
+    });
+    assert_eq!(body.open().verify_chain("w").unwrap().length, 6);
 }
 
 #[test]
 fn a_database_is_made_once() {
-    for _ in 0..20 {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("cofre.db");
-        let barrier = Barrier::new(6);
-        thread::scope(|scope| {
-            for _ in 0..6 {
-                scope.spawn(|| {
-                    barrier.wait();
-                    let store = Store::open(&path).unwrap();
-                    let mut batch = Batch::new(Timestamp::UNIX_EPOCH);
-                    let (writer, time) = ("w".to_owned(), Timestamp::UNIX_EPOCH);
-                    batch.events.push(Event { writer, time, body: Vec::new() });
-                    store.commit(&batch).unwrap();
-                });
-            }
-        });
-        assert_eq!(Store::open(&path).unwrap().verify_chain("w").unwrap().length, 6);
-    }
+    (0..20).for_each(|_| made_once(&Body::file()));
 }
 
-/// Runs `during` while another program holds a lock on the database.
-fn locked(path: &Path, lock: &'static str, during: impl FnOnce()) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let mut connection = runtime.block_on(async {
-        let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
-        sqlx::raw_sql(lock).execute(&mut connection).await.unwrap();
-        connection
+#[test]
+fn a_database_is_made_once_on_a_server() {
+    (0..5).for_each(|_| made_once(&Body::server()));
+}
+
+/// `writing` locks the database against those who write, `everything` against those who open it as well.
+fn a_lock_is_busy_and_passes(body: &Body, writing: &str, everything: &str) {
+    let store = body.open();
+    start(&store);
+    let mut outsider = body.outsider();
+    outsider.run(writing);
+    thread::scope(|scope| {
+        let change = scope.spawn(|| {
+            let begun = Instant::now();
+            let mut batch = Batch::new(Timestamp::UNIX_EPOCH);
+            batch.changes.push(Change::Delete { path: "/counter/a".to_owned(), revision: None });
+            assert_eq!(store.commit(&batch).unwrap_err().kind(), ErrorKind::Busy);
+            assert!(begun.elapsed() > Duration::from_secs(4));
+        });
+        while !change.is_finished() {
+            assert!(store.read("/counter/a").unwrap().is_some(), "it can be read all the while");
+        }
+        change.join().unwrap();
     });
-    during();
-    runtime.block_on(async {
-        sqlx::raw_sql("ROLLBACK").execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
-    });
+    let event = Event { writer: "w".to_owned(), time: Timestamp::UNIX_EPOCH, body: Vec::new() };
+    assert_eq!(store.append(&[event], None).unwrap_err().kind(), ErrorKind::Busy);
+    outsider.run("ROLLBACK");
+    outsider.close();
+    assert_eq!(increment(&store, "w"), 0);
+    drop(store);
+    let mut outsider = body.outsider();
+    outsider.run(everything);
+    let opened = match body {
+        Body::File(path, _) => Store::open(path),
+        Body::Server(url) => Store::connect(url),
+    };
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Busy);
+    outsider.run("ROLLBACK");
+    outsider.close();
+    assert_eq!(increment(&body.open(), "w"), 0);
 }
 
 #[test]
 fn a_lock_of_somebody_else_is_busy_and_passes() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("cofre.db");
-    let store = Store::open(&path).unwrap();
-    start(&store);
-    locked(&path, "BEGIN IMMEDIATE", || {
-        let begun = Instant::now();
-        let error = store.commit(&{
-            let mut batch = Batch::new(Timestamp::UNIX_EPOCH);
-            batch.changes.push(Change::Delete { path: "/counter/a".to_owned(), revision: None });
-            batch
-        });
-        assert_eq!(error.unwrap_err().kind(), ErrorKind::Busy);
-        assert!(begun.elapsed() > Duration::from_secs(4));
-        assert!(store.read("/counter/a").unwrap().is_some(), "it can be read all the while");
-    });
-    assert_eq!(increment(&store, "w"), 0);
-    drop(store);
-    locked(&path, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE", || {
-        assert_eq!(Store::open(&path).unwrap_err().kind(), ErrorKind::Busy);
-    });
-    assert_eq!(increment(&Store::open(&path).unwrap(), "w"), 0);
+    let everything = "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE";
+    a_lock_is_busy_and_passes(&Body::file(), "BEGIN IMMEDIATE", everything);
+}
+
+#[test]
+fn a_lock_of_somebody_else_on_a_server_is_busy_and_passes() {
+    let writing = "BEGIN; SELECT number::text FROM cofre.batch FOR UPDATE";
+    let everything = "BEGIN; LOCK TABLE cofre.schema_version";
+    a_lock_is_busy_and_passes(&Body::server(), writing, everything);
 }
 
 /// A server may call from where it should not: the thread blocks, and that is all.
-#[test]
-fn an_asynchronous_caller_does_no_harm() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("cofre.db");
+fn asynchronous_callers(body: &Body) {
     for mut builder in
         [tokio::runtime::Builder::new_current_thread(), tokio::runtime::Builder::new_multi_thread()]
     {
         builder.build().unwrap().block_on(async {
-            let store = Store::open(&path).unwrap();
+            let store = body.open();
             if store.read("/counter/a").unwrap().is_none() {
                 start(&store);
             }
             assert_eq!(increment(&store, "w"), 0);
         });
     }
-    assert_eq!(Store::open(&path).unwrap().verify_chain("w").unwrap().length, 2);
+    assert_eq!(body.open().verify_chain("w").unwrap().length, 2);
+}
+
+#[test]
+fn an_asynchronous_caller_does_no_harm() {
+    asynchronous_callers(&Body::file());
+}
+
+#[test]
+fn an_asynchronous_caller_does_no_harm_on_a_server() {
+    asynchronous_callers(&Body::server());
 }

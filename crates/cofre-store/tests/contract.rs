@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bodies;
+
+use bodies::Body;
 use cofre_store::{
     Batch, Change, Digest, ErrorKind, Event, JobChange, JobFilter, JobRow, PointChange, PointFilter,
     PointRow, Store,
@@ -15,12 +18,18 @@ fn in_memory() {
 
 #[test]
 fn in_a_file() {
-    let directory = tempfile::tempdir().unwrap();
-    let count = std::cell::Cell::new(0);
+    let bodies = std::cell::RefCell::new(Vec::new());
     contract(&|| {
-        count.set(count.get() + 1);
-        Store::open(&directory.path().join(format!("{}.db", count.get()))).unwrap()
+        let body = Body::file();
+        let store = body.open();
+        bodies.borrow_mut().push(body);
+        store
     });
+}
+
+#[test]
+fn on_a_server() {
+    contract(&|| Body::server().open());
 }
 
 /// The exam: each part gets an empty store.
@@ -244,8 +253,37 @@ fn what_cannot_be_stored_is_refused(store: &Store) {
     let body = vec![0; cofre_store::MAX_BODY + 1];
     let large = Change::Put { path: "/large".to_owned(), kind: "x".to_owned(), body };
     assert_eq!(change(store, large).unwrap_err().kind(), ErrorKind::Invalid);
-    change(store, put(&long[1..], "x")).unwrap();
+    let word = "x".repeat(cofre_store::MAX_WORD + 1);
+    assert_eq!(change(store, put("/a", &word)).unwrap_err().kind(), ErrorKind::Invalid);
+    change(store, put(&long[1..], &word[1..])).unwrap();
     assert_eq!(paths(store, ""), [&long[1..]]);
+    // The longest ones, such that nothing can be made shorter by compressing it, fit into every index.
+    let mut state = 1_u64;
+    let mut noise = |length: usize| -> String {
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'!' + u8::try_from((state >> 33) % 94).unwrap())
+        };
+        (0..length).map(next).collect()
+    };
+    let (key, word) = (noise(cofre_store::MAX_KEY), noise(cofre_store::MAX_WORD));
+    let row = JobRow { id: word.clone(), vault: key.clone(), ..job("", &key, 0) };
+    store
+        .commit(&Batch {
+            changes: vec![put(&key, &word)],
+            jobs: vec![JobChange::Insert(row.clone())],
+            points: vec![PointChange::Insert(PointRow {
+                id: word.clone(),
+                point: word.clone(),
+                ..point(&key, 0, 0)
+            })],
+            events: vec![event(&key, "")],
+            ..batch()
+        })
+        .unwrap();
+    assert_eq!(store.job(&word).unwrap(), Some(row));
+    assert_eq!((store.count_kind(&word, "").unwrap(), store.count_points(&key).unwrap()), (1, 1));
+    assert_eq!(store.chain_head(&key).unwrap().length, 1);
 }
 
 fn job(id: &str, item: &str, started: i64) -> JobRow {

@@ -7,7 +7,7 @@ use cofre_keyvault::PageRequest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::only;
+use super::{filter::Filter, only};
 use crate::{
     app::{App, Session},
     directory::{Group, guid, new_guid},
@@ -35,11 +35,20 @@ fn etag(group: &Group) -> String {
     format!("\"{}\"", group.revision)
 }
 
-/// `GET …/resourcegroups`: those that the caller may read.
+/// `GET …/resourcegroups`: those that the caller may read, all or by a tag.
 pub(super) fn list(app: &App, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     only(call, Method::Get, "GET")?;
+    let filter = Filter::parse(call.target.query.get("$filter"))?.only(&["tagName", "tagValue"])?;
+    let (name, value) = (filter.get("tagName"), filter.get("tagValue"));
+    if name.is_none() && value.is_some() {
+        return Err(ApiError::invalid("a filter by tagValue names the tag with tagName").into());
+    }
+    let is_wanted = |group: &&Group| {
+        let tag = |name| group.tags.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        name.is_none_or(|name| tag(name).is_some_and(|(_, there)| value.is_none_or(|value| value == there)))
+    };
     let groups = app.parts.directory.groups()?;
-    let groups = groups.iter().map(|group| resource(app, group)).filter(|group| {
+    let groups = groups.iter().filter(is_wanted).map(|group| resource(app, group)).filter(|group| {
         session.may(
             "Microsoft.Resources/subscriptions/resourceGroups/read",
             group["id"].as_str().unwrap_or_default(),

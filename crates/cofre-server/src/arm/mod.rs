@@ -50,8 +50,7 @@ pub(crate) fn answer(app: &App, call: &Call, session: &Session) -> Result<Answer
         ["subscriptions", _, "resourcegroups", _] => groups::one(app, call, session),
         ["subscriptions", _, "operationresults", operation] => groups::deletion(app, call, operation),
         ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.keyvault", rest @ ..] => {
-            let group = app.parts.directory.group(&call.target.segments[3])?;
-            key_vaults::in_group(app, call, session, &group, rest)
+            key_vaults::in_group(app, call, session, &call.target.segments[3], rest)
         }
         ["subscriptions", _, "providers", "microsoft.keyvault", rest @ ..] => {
             key_vaults::in_subscription(app, call, session, rest)

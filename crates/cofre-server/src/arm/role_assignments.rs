@@ -74,8 +74,11 @@ pub(super) fn answer(
         (Method::Get, ["roleassignments", id]) => {
             session.authorize(READ_ASSIGNMENTS, &scope)?;
             let found = session.directory.assignments().find(|a| a.id.eq_ignore_ascii_case(id));
-            let found = found.ok_or_else(|| missing(id))?;
-            Ok(Answer::ok(&assignment(found, &subscription)))
+            // Who may look here sees what a list here has: not what counts elsewhere alone.
+            let here = found.filter(|found| {
+                roles::scope_contains(&found.scope, &scope) || roles::scope_contains(&scope, &found.scope)
+            });
+            Ok(Answer::ok(&assignment(here.ok_or_else(|| missing(id))?, &subscription)))
         }
         (Method::Put, ["roleassignments", id]) => {
             session.authorize("Microsoft.Authorization/roleAssignments/write", &scope)?;
@@ -111,6 +114,20 @@ fn put(app: &App, call: &Call, session: &Session, scope: &str, id: &str) -> Resu
         return Err(ApiError::invalid(format!("Principal {principal} does not exist in the directory."))
             .recommend("`cofre principal list` shows the object ids.")
             .into());
+    }
+    // The code by which clients know that what they wish is there already, under an id of its own.
+    let there = session.directory.assignments().find(|there| {
+        there.role == role.id && there.principal == principal && there.scope.eq_ignore_ascii_case(scope)
+    });
+    if let Some(there) = there.filter(|there| !there.id.eq_ignore_ascii_case(id)) {
+        let message = format!(
+            "The role assignment already exists. The ID of the existing role assignment is {}.",
+            there.id
+        );
+        return Err(Refusal::new(
+            409,
+            json!({"error": {"code": "RoleAssignmentExists", "message": message}}),
+        ));
     }
     let new = NewAssignment { id: Some(id), scope, role: role.id, principal: &principal };
     let made = app.parts.directory.assign(&session.actor(), new)?;

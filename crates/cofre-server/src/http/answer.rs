@@ -47,6 +47,18 @@ impl Answer {
         self.status
     }
 
+    /// The body; empty where there is none.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
+    }
+
+    /// A header that this answer has beside those of every answer, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The answer for the wire. Nothing we answer with may be kept by caches: most of it is secret.
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(self.body.map_or_else(Body::empty, Body::from));

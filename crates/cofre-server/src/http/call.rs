@@ -72,11 +72,15 @@ impl Call {
             .transpose()
     }
 
-    /// The body as JSON of a shape.
+    /// The body as a JSON object of a shape.
     ///
     /// # Errors
     /// `InvalidParameter`, with the place but never the text: it may be a secret.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        // A list of values in the order of the fields would be taken for an object.
+        if !self.body.trim_ascii_start().starts_with(b"{") {
+            return Err(ApiError::invalid("the body of the request is no JSON object"));
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
             let what = match error.classify() {
                 serde_json::error::Category::Data => "does not have the shape expected",

@@ -13,7 +13,7 @@ const MOST_PARAMETERS: usize = 64;
 pub struct Target {
     /// The segments as they were written, without empty ones.
     pub segments: Vec<String>,
-    /// The segments in lower case, to be compared with.
+    /// The segments with ASCII letters in lower case, to be compared with: other letters become no ASCII ones.
     pub lower: Vec<String>,
     /// The query.
     pub query: Query,
@@ -24,6 +24,27 @@ pub struct Target {
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// Reads the parameters of a query or form.
+    ///
+    /// # Errors
+    /// `InvalidParameter` when there are too many, or one is not percent-encoded UTF-8.
+    pub fn parse(query: &str) -> Result<Self> {
+        let mut parameters = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            if parameters.len() == MOST_PARAMETERS {
+                return Err(ApiError::invalid(format!(
+                    "the query has more than {MOST_PARAMETERS} parameters"
+                )));
+            }
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let text = |raw| {
+                decode(raw, true).ok_or_else(|| ApiError::invalid("the query is not percent-encoded UTF-8"))
+            };
+            parameters.push((text(name)?, text(value)?));
+        }
+        Ok(Self(parameters))
+    }
+
     /// The first parameter of a name, without regard to case; `$filter` and the like with their dollar sign.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -66,21 +87,8 @@ impl Target {
             }
             segments.push(segment);
         }
-        let lower = segments.iter().map(|segment| segment.to_lowercase()).collect();
-        let mut parameters = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            if parameters.len() == MOST_PARAMETERS {
-                return Err(ApiError::invalid(format!(
-                    "the query has more than {MOST_PARAMETERS} parameters"
-                )));
-            }
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let text = |raw| {
-                decode(raw, true).ok_or_else(|| ApiError::invalid("the query is not percent-encoded UTF-8"))
-            };
-            parameters.push((text(name)?, text(value)?));
-        }
-        Ok(Self { segments, lower, query: Query(parameters) })
+        let lower = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+        Ok(Self { segments, lower, query: Query::parse(query)? })
     }
 
     /// The segments in lower case, for patterns.

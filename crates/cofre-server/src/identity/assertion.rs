@@ -19,11 +19,27 @@ struct Claims {
     iss: String,
     sub: String,
     aud: Audience,
-    exp: i64,
+    exp: Instant,
     #[serde(default)]
-    nbf: Option<i64>,
+    nbf: Option<Instant>,
     #[serde(default)]
-    iat: Option<i64>,
+    iat: Option<Instant>,
+}
+
+/// Seconds since 1970, rounded down. MSAL for Python sends fractions, as RFC 7519 (section 2) lets it.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "f64")]
+struct Instant(i64);
+
+impl TryFrom<f64> for Instant {
+    type Error = &'static str;
+
+    #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
+    fn try_from(seconds: f64) -> Result<Self, Self::Error> {
+        // Up to the year 10 000; a NaN is in no range.
+        let is_date = (0.0..253_402_300_800.0).contains(&seconds);
+        if is_date { Ok(Self(seconds.floor() as i64)) } else { Err("not a time in seconds since 1970") }
+    }
 }
 
 /// One audience or several (RFC 7519, 4.1.3).
@@ -63,8 +79,11 @@ pub(super) fn credential_of<'a>(
         match &credential.kind {
             CredentialKind::Secret { .. } => false,
             CredentialKind::Certificate { thumbprint, thumbprint256, public_key } => {
-                let named = header.x5t.as_ref().is_some_and(|x5t| x5t == thumbprint)
-                    || header.x5t_s256.as_ref().is_some_and(|x5t| x5t == thumbprint256);
+                // MSAL for Python leaves the padding on, against RFC 7515.
+                let is = |named: &Option<String>, ours: &String| {
+                    named.as_ref().is_some_and(|x5t| x5t.trim_end_matches('=') == ours)
+                };
+                let named = is(&header.x5t, thumbprint) || is(&header.x5t_s256, thumbprint256);
                 let claims = named
                     .then(|| Base64::decode_vec(public_key).ok())
                     .flatten()
@@ -74,7 +93,7 @@ pub(super) fn credential_of<'a>(
                     claims.iss.eq_ignore_ascii_case(client)
                         && claims.sub.eq_ignore_ascii_case(client)
                         && claims.aud.has(endpoints)
-                        && claims.exp <= now_seconds + LONGEST_LIFE + SKEW
+                        && claims.exp.0 <= now_seconds + LONGEST_LIFE + SKEW
                         && claims.is_timely(now_seconds)
                 })
             }
@@ -93,8 +112,8 @@ pub(super) fn credential_of<'a>(
 
 impl Claims {
     fn is_timely(&self, now: i64) -> bool {
-        let begun = [self.nbf, self.iat].into_iter().flatten().all(|from| from <= now + SKEW);
-        begun && now < self.exp + SKEW
+        let begun = [self.nbf, self.iat].into_iter().flatten().all(|from| from.0 <= now + SKEW);
+        begun && now < self.exp.0 + SKEW
     }
 }
 
@@ -127,4 +146,36 @@ fn signed_with(assertion: &str, key: &DecodingKey) -> Option<Claims> {
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
     Some(jsonwebtoken::decode::<Claims>(assertion, key, &validation).ok()?.claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_numbers_with_or_without_fractions() {
+        let claims = |exp: &str| {
+            serde_json::from_str::<Claims>(&format!(
+                r#"{{"iss": "i", "sub": "s", "aud": "a", "exp": {exp}}}"#
+            ))
+        };
+        for (text, seconds) in [("1795622606", 1_795_622_606), ("1795622606.97", 1_795_622_606), ("0", 0)] {
+            assert_eq!(claims(text).unwrap().exp.0, seconds, "{text}");
+        }
+        for bad in ["-1", "1e300", "253402300800", "null", "\"1795622606\"", "true"] {
+            assert!(claims(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_assertion_counts_within_its_times() {
+        let claims = |rest: &str| -> Claims {
+            serde_json::from_str(&format!(r#"{{"iss": "i", "sub": "s", "aud": ["a", "b/"], {rest}}}"#))
+                .unwrap()
+        };
+        assert!(claims(r#""exp": 1000, "iat": 900.5"#).is_timely(950));
+        assert!(!claims(r#""exp": 1000"#).is_timely(1000 + SKEW));
+        assert!(!claims(r#""exp": 9999, "nbf": 1000"#).is_timely(1000 - SKEW - 1));
+        assert!(claims(r#""exp": 1"#).aud.has(&["b".to_owned()]));
+    }
 }

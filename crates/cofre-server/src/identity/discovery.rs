@@ -8,10 +8,8 @@ use crate::{
 };
 
 /// The address that a call came to, where it is one of ours; clients that use another name of this host go on with it.
-fn base(call: &Call, addresses: &Addresses) -> String {
-    let asked = call.host.split_once(':').map_or(call.host.as_str(), |(name, _)| name);
-    let ours = asked == addresses.host || matches!(asked, "localhost" | "127.0.0.1" | "[::1]");
-    if ours { call.origin() } else { addresses.base() }
+pub(super) fn base(call: &Call, addresses: &Addresses) -> String {
+    if addresses.is_own(&call.host) { call.origin() } else { addresses.base() }
 }
 
 /// `GET /metadata/endpoints`: one object; a list of one for api-versions before 2022, which want it so.

@@ -7,18 +7,23 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
-    assertion,
+    assertion, discovery,
     tokens::{Identity, LIFETIME, Tokens},
 };
 use crate::{
     addresses::{Addresses, MANAGEMENT_AUDIENCE},
     directory::{Credential, Directory, Principal, Snapshot},
-    http::{Answer, Call, Refusal, Target},
+    http::{Answer, Call, Query, Refusal},
     limits::Limits,
 };
 
 /// What signs a client assertion that is a token (RFC 7523).
 const BEARER_ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Longest form that is read, in bytes: the longest assertion, percent-encoded, and the rest.
+const LONGEST_FORM: usize = 32 << 10;
+/// How much of the id of a client failures are counted by, in characters; those there are have 36.
+const LONGEST_CLIENT: usize = 64;
 
 fn refuse(status: u16, error: &str, number: u32, description: &str) -> Refusal {
     Refusal::new(status, json!({"error": error, "error_description": description, "error_codes": [number]}))
@@ -48,8 +53,8 @@ impl Form {
     fn read(call: &Call) -> Result<Self, Refusal> {
         let bad = |description: &str| refuse(400, "invalid_request", 900_144, description);
         let body = std::str::from_utf8(&call.body).map_err(|_| bad("The form is no UTF-8."))?;
-        let fields =
-            Target::parse("/", body).map_err(|_| bad("The body is no form of reasonable size."))?.query;
+        let fields = (body.len() <= LONGEST_FORM).then(|| Query::parse(body).ok()).flatten();
+        let fields = fields.ok_or_else(|| bad("The body is no form of reasonable size."))?;
         if fields.get("grant_type") != Some("client_credentials") {
             return Err(refuse(
                 400,
@@ -100,7 +105,13 @@ fn audience(scope: &str, addresses: &Addresses) -> Option<String> {
     wanted.next().is_none().then_some(found)
 }
 
-fn prove<'a>(principal: &'a Principal, form: &Form, call: &Call, tokens: &Tokens) -> Option<&'a Credential> {
+fn prove<'a>(
+    principal: &'a Principal,
+    form: &Form,
+    call: &Call,
+    addresses: &Addresses,
+    tokens: &Tokens,
+) -> Option<&'a Credential> {
     let now = tokens.now();
     if let Some(secret) = &form.secret {
         // All are compared, so that it takes as long whichever it is.
@@ -113,7 +124,9 @@ fn prove<'a>(principal: &'a Principal, form: &Form, call: &Call, tokens: &Tokens
         return found;
     }
     let path = format!("/{}", call.target.segments.join("/"));
-    let endpoints = [format!("{}{path}", call.origin()), format!("{}{path}/", call.origin())];
+    // Not whatever host the request names: an assertion for another service would be taken in that one's name.
+    let base = discovery::base(call, addresses);
+    let endpoints = [format!("{base}{path}")];
     assertion::credential_of(principal, form.assertion.as_deref()?, &endpoints, now)
 }
 
@@ -127,7 +140,8 @@ pub(crate) fn token(
 ) -> Result<Answer, Refusal> {
     let form = Form::read(call)?;
     // By client and address: nobody keeps a client out by failing in its name from elsewhere.
-    let who = format!("{} {}", form.client.to_ascii_lowercase(), call.peer);
+    let client: String = form.client.chars().take(LONGEST_CLIENT).collect();
+    let who = format!("{} {}", client.to_ascii_lowercase(), call.peer);
     limits.check_failures(&who)?;
     let audience = audience(&form.scope, addresses).ok_or_else(|| {
         refuse(
@@ -140,7 +154,7 @@ pub(crate) fn token(
     let snapshot: Arc<Snapshot> = directory.fresh()?;
     let principal = snapshot.application(&form.client);
     let proven = principal.and_then(|principal| {
-        prove(principal, &form, call, tokens).map(|credential| (principal, credential))
+        prove(principal, &form, call, addresses, tokens).map(|credential| (principal, credential))
     });
     let Some((principal, credential)) = proven else {
         limits.count_failure(&who);

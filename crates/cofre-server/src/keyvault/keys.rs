@@ -45,6 +45,11 @@ pub(super) fn answer(visit: &Visit<'_>, parts: &[&str]) -> Result<Answer, Refusa
             let blob = vaults.backup_key(caller, vault, name).map_err(errors::data_plane)?;
             Ok(Answer::ok(&json!({"value": wire::text(&blob)})))
         }
+        (Get | Put, ["keys", _, "rotationpolicy"]) | (Post, ["keys", _, "rotate"]) => {
+            Err(errors::bad_parameter(ApiError::invalid(
+                "keys are not rotated here: creating a key again makes a new version",
+            )))
+        }
         (Get, ["keys", _, version]) => {
             vaults.key(caller, vault, name, Some(version)).map(bundle).map_err(errors::data_plane)
         }

@@ -76,7 +76,10 @@ impl Visit<'_> {
 pub(crate) fn answer(app: &App, call: &Call, vault: &str) -> Result<Answer, Refusal> {
     let addresses = &app.parts.addresses;
     let identity = app.identify(call, &addresses.key_vault_audience()).map_err(|refusal| {
-        errors::challenge(refusal, &format!("{}/adfs", addresses.base()), &addresses.key_vault_audience())
+        // The tenant by its id: SDKs whose credential names it refuse `adfs` for another; those that were told `adfs`
+        // stay with that.
+        let authority = format!("{}/{}", addresses.base(), app.parts.directory.tenant());
+        errors::challenge(refusal, &authority, &addresses.key_vault_audience())
     })?;
     app.parts.limits.count(&identity.object_id)?;
     let visit = Visit { app, call, vault, caller: caller(app, &identity, &call.id) };

@@ -26,9 +26,10 @@ pub(super) struct AttributesBody {
 impl AttributesBody {
     pub(super) fn change(&self) -> Result<AttributesChange> {
         let time = |seconds: Option<i64>| {
-            seconds.map(Timestamp::from_second).transpose().map_err(|_| {
-                ApiError::invalid("nbf and exp are seconds since 1970, within the years that there are")
-            })
+            let since_1970 = |seconds: i64| Timestamp::from_second(seconds).ok().filter(|_| seconds >= 0);
+            let bad =
+                || ApiError::invalid("nbf and exp are seconds since 1970, within the years that there are");
+            seconds.map(|seconds| since_1970(seconds).ok_or_else(bad)).transpose()
         };
         if self.exportable == Some(true) {
             return Err(ApiError::invalid(

@@ -6,7 +6,10 @@ use cofre_keyvault::{
     AuditEvent,
     state::{Change, Record, State, StateError},
 };
-use cofre_repo::clock::{Clock, SystemClock};
+use cofre_repo::{
+    clock::{Clock, SystemClock},
+    failpoint,
+};
 use cofre_store::{Batch, Change as StoreChange, Document, ErrorKind, Event, Store, StoreError};
 
 /// Kind of the documents, and the first part of their paths.
@@ -89,7 +92,10 @@ impl State for KeyState {
             });
         }
         batch.events = encode(events)?;
-        self.store.commit(&batch).map(|_| ()).map_err(|e| match (e.kind(), e.subject()) {
+        failpoint::reached("keyvault.before-commit");
+        let committed = self.store.commit(&batch);
+        failpoint::reached("keyvault.after-commit");
+        committed.map(|_| ()).map_err(|e| match (e.kind(), e.subject()) {
             (ErrorKind::Conflict, Some(subject)) => {
                 let path = subject.strip_prefix(&path("")).unwrap_or(subject).to_owned();
                 StateError::Conflict { path }
@@ -103,7 +109,10 @@ impl State for KeyState {
     }
 
     fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError> {
-        self.store.append(&encode(events)?, as_of).map_err(|e| match e.kind() {
+        failpoint::reached("keyvault.before-append");
+        let appended = self.store.append(&encode(events)?, as_of);
+        failpoint::reached("keyvault.after-append");
+        appended.map_err(|e| match e.kind() {
             ErrorKind::Stale => StateError::Stale,
             _ => failed(e),
         })

@@ -147,7 +147,6 @@ pub(crate) struct Home {
     pub(crate) recovery: Recovery,
     prover: Arc<Prover>,
     cancel: Cancel,
-    root_key: RootKeyKind,
     keys_lock: KeysLock,
 }
 
@@ -159,7 +158,7 @@ impl Home {
         let store = Arc::new(Store::open(&layout.database())?);
         let state = Arc::new(KeyState::new(store.clone()));
         let keys_lock = KeysLock::share(&layout.keys_lock())?;
-        let (root, root_key) = root_key::open(&layout, &*state, &keys_lock, cancel)?;
+        let root = root_key::open(&layout, &*state, &keys_lock, cancel)?;
         let key_vaults = KeyVaults::open(state, &root, Arc::new(SystemClock), &config.key_vault_place());
         let directory = Arc::new(config.directory(store.clone()));
         let key_vaults = Arc::new(key_vaults.map_err(key_vault_error)?.with_roles(directory.clone()));
@@ -180,18 +179,7 @@ impl Home {
         });
         let closed = recovery.close_orphaned_jobs()?;
         let cancel = cancel.clone();
-        let home = Self {
-            layout,
-            config,
-            store,
-            key_vaults,
-            directory,
-            recovery,
-            prover,
-            cancel,
-            root_key,
-            keys_lock,
-        };
+        let home = Self { layout, config, store, key_vaults, directory, recovery, prover, cancel, keys_lock };
         Ok((home, closed))
     }
 

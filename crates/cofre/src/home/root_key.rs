@@ -218,12 +218,7 @@ pub(super) fn find(layout: &Layout, state: &dyn State) -> Result<Found> {
 }
 
 /// Opens the root key of a home, and finishes a rotation that died. The lock is shared before and after.
-pub(super) fn open(
-    layout: &Layout,
-    state: &dyn State,
-    lock: &KeysLock,
-    cancel: &Cancel,
-) -> Result<(RootKey, RootKeyKind)> {
+pub(super) fn open(layout: &Layout, state: &dyn State, lock: &KeysLock, cancel: &Cancel) -> Result<RootKey> {
     let mut found = find(layout, state)?;
     // Where others have the home open too, they use the same key, and whoever comes later cleans up.
     if found.unsettled && lock.take()? {
@@ -232,5 +227,5 @@ pub(super) fn open(
         lock.share_again()?;
         found = find(layout, state)?;
     }
-    Ok((found.source.open(layout, cancel)?, found.source.kind))
+    found.source.open(layout, cancel)
 }

@@ -66,8 +66,8 @@ impl Home {
         kind: Option<RootKeyKind>,
         cancel: &Cancel,
     ) -> Result<RotatedRootKey> {
-        let kind = kind.unwrap_or(self.root_key);
-        let new = NewRootKey::for_home(kind, self.root_key, cancel)?;
+        let now = find(&self.layout, &KeyState::new(self.store.clone()))?.source.kind;
+        let new = NewRootKey::for_home(kind.unwrap_or(now), now, cancel)?;
         let in_use = || {
             ApiError::new(Problem::Conflict, "the home is open in another process; nothing was changed")
                 .recommend("Wait until backups and other commands of this home are over, then try again.")

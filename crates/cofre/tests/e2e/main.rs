@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod azure;
 mod concurrency;
 mod control;
 mod damage;
@@ -17,5 +18,6 @@ mod kill;
 mod limits;
 mod prove;
 mod round_trip;
+mod server;
 mod way_out;
 mod world;
