@@ -1,5 +1,6 @@
 //! The commands that work on a home, from outside.
 
+mod elsewhere;
 mod faults;
 mod keyvault;
 mod proofs;

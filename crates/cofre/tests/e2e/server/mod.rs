@@ -87,6 +87,16 @@ impl Service {
         self.world.cofre(&args).expect(0).json()
     }
 
+    /// What `cofre init` told.
+    pub(crate) fn facts(&self) -> &Value {
+        &self.facts
+    }
+
+    /// The port of the service.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts the service and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(&mut self, failpoint: Option<&str>) {
