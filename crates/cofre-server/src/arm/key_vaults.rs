@@ -145,18 +145,14 @@ fn one(app: &App, call: &Call, session: &Session, group: &Group, name: &str) -> 
             let vault = app.parts.key_vaults.update_vault(&who, name, &update).map_err(management_error)?;
             Ok(shown(&vault))
         }
-        Method::Delete => {
-            match app.parts.key_vaults.vault(name) {
-                Err(error) if error.kind() == cofre_keyvault::ErrorKind::VaultNotFound => {
-                    Ok(Answer::empty(204))
-                }
-                _ => {
-                    find(app, group, name)?;
-                    app.parts.key_vaults.delete_vault(&who, name).map_err(management_error)?;
-                    Ok(Answer::empty(200))
-                }
+        Method::Delete => match app.parts.key_vaults.vault(name) {
+            Err(error) if error.kind() == cofre_keyvault::ErrorKind::VaultNotFound => Ok(Answer::empty(204)),
+            _ => {
+                find(app, group, name)?;
+                app.parts.key_vaults.delete_vault(&who, name).map_err(management_error)?;
+                Ok(Answer::empty(200))
             }
-        }
+        },
         Method::Head | Method::Post => Err(Refusal::method("GET, PUT, PATCH, DELETE")),
     }
 }

@@ -27,7 +27,8 @@ impl AttributesBody {
     pub(super) fn change(&self) -> Result<AttributesChange> {
         let time = |seconds: Option<i64>| {
             let since_1970 = |seconds: i64| Timestamp::from_second(seconds).ok().filter(|_| seconds >= 0);
-            let bad = || ApiError::invalid("nbf and exp are seconds since 1970, within the years that there are");
+            let bad =
+                || ApiError::invalid("nbf and exp are seconds since 1970, within the years that there are");
             seconds.map(|seconds| since_1970(seconds).ok_or_else(bad)).transpose()
         };
         if self.exportable == Some(true) {
