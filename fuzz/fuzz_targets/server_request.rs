@@ -57,6 +57,14 @@ impl State for Frozen {
     fn commit(&self, changes: &[Change], events: &[AuditEvent]) -> Result<(), StateError> {
         if self.frozen.load(Ordering::Relaxed) { Ok(()) } else { self.state.commit(changes, events) }
     }
+
+    fn version(&self) -> Result<u64, StateError> {
+        self.state.version()
+    }
+
+    fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError> {
+        if self.frozen.load(Ordering::Relaxed) { Ok(()) } else { self.state.append(events, as_of) }
+    }
 }
 
 /// The service, and tokens of its owner for each audience.

@@ -52,9 +52,10 @@ fn a_token_is_for_one_service() {
         }
     }
     let vault = world.vault("GET", "/secrets").send().refused(401, "Unauthorized");
-    let challenge =
-        "Bearer authorization=\"https://localhost:8443/adfs\", resource=\"https://vault.localhost:8443\"";
-    assert_eq!(vault.challenge.as_deref(), Some(challenge));
+    let challenge = format!(
+        "Bearer authorization=\"https://localhost:8443/{TENANT}\", resource=\"https://vault.localhost:8443\""
+    );
+    assert_eq!(vault.challenge, Some(challenge));
 }
 
 #[test]
