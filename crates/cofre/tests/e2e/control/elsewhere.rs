@@ -1,9 +1,15 @@
 //! Key vaults of another home: `cofre serve` there, backup and restore here, over TLS.
 
-use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use cofre_arm::{ObjectUrl, ResourceId};
-use cofre_keyvault_client::{Client, ClientSecret, ErrorKind, Settings, VaultAddress};
+use cofre_keyvault_client::{
+    Client, ClientSecret, ErrorKind, ObjectName, ProofQuestion, Settings, VaultAddress,
+};
 use cofre_recovery::{
     RemoteKeyVaults, Service as Place,
     key_source::{
@@ -29,10 +35,16 @@ struct Other {
 
 impl Other {
     fn new() -> Self {
+        Self::with_rate(2000)
+    }
+
+    /// With so many requests a second for each caller.
+    fn with_rate(requests: u32) -> Self {
         let mut service = Service::new();
         let path = service.world.path("home/config.json");
         let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         config["settings"]["keyVaultSuffix"] = OTHER.into();
+        config["server"]["requestsPerSecond"] = requests.into();
         fs::write(&path, config.to_string()).unwrap();
         let made = service.cofre("principal create --name backups-elsewhere");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -180,6 +192,58 @@ fn what_the_client_does_not_follow() {
         client.vault(address("vault.localhost:1")).key("kek", None).unwrap_err().kind(),
         ErrorKind::Unreachable
     );
+}
+
+#[test]
+fn a_busy_service_is_asked_again_a_few_times_and_when_it_says() {
+    let other = Other::with_rate(1);
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let noted = waits.clone();
+    // Nothing is waited for: the service stays busy.
+    let pause = Arc::new(move |wait: Duration| {
+        noted.lock().unwrap().push(wait);
+        true
+    });
+    let client = Client::new(Settings { pause, ..other.settings(&other.operator) }).unwrap();
+    let vault = client.vault(VaultAddress::new("kv1", &other.suffix()).unwrap());
+    let refused = (0..500).find_map(|_| match vault.key("kek", None).unwrap_err() {
+        error if error.kind() == ErrorKind::NotFound => None,
+        error => Some(error),
+    });
+    assert_eq!(refused.map(|error| error.kind()), Some(ErrorKind::Busy));
+    let waits = waits.lock().unwrap().clone();
+    assert!(waits.len() >= 4 && waits.iter().all(|wait| *wait == Duration::from_secs(1)), "{waits:?}");
+}
+
+#[test]
+fn proofs_need_rights_and_have_a_limit_of_their_own() {
+    let other = Other::new();
+    let ask = |principal: &(String, String)| {
+        let settings = Settings { pause: Arc::new(|_| false), ..other.settings(principal) };
+        let client = Client::new(settings).unwrap();
+        let vault = client.vault(VaultAddress::new("kv1", &other.suffix()).unwrap());
+        let version = "0123456789abcdef0123456789abcdef";
+        let object = |name| ObjectName { vault: "kv1", name, version };
+        let question = ProofQuestion {
+            point: "point",
+            disk: "os",
+            header: b"a header",
+            data_size: 1 << 20,
+            algorithm: "RSA-OAEP",
+            secret: object("bek"),
+            secret_value: "hunter2",
+            key: object("kek"),
+            key_backup: b"no blob",
+        };
+        let errors: Vec<_> = (0..40).map(|_| vault.prove(&question).unwrap_err()).collect();
+        assert!(errors.iter().all(|error| !format!("{error} {error:?}").contains("hunter2")));
+        errors.iter().map(cofre_keyvault_client::ClientError::kind).collect::<Vec<_>>()
+    };
+    let stranger = ask(&other.backup);
+    assert!(stranger[..30].iter().all(|kind| *kind == ErrorKind::Forbidden), "{stranger:?}");
+    assert!(stranger[30..].contains(&ErrorKind::Busy), "{stranger:?}");
+    let operator = ask(&other.operator);
+    assert!(operator[..30].iter().all(|kind| *kind == ErrorKind::BadRequest), "{operator:?}");
 }
 
 #[test]
