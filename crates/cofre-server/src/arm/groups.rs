@@ -157,7 +157,7 @@ fn delete(app: &App, call: &Call, session: &Session, name: &str) -> Result<Answe
 }
 
 /// `GET …/operationresults/O`: deletions of groups are over when they are answered, so that this says so of each.
-pub(super) fn deletion(_app: &App, call: &Call, operation: &str) -> Result<Answer, Refusal> {
+pub(super) fn deletion(call: &Call, operation: &str) -> Result<Answer, Refusal> {
     only(call, Method::Get, "GET")?;
     guid("operation", operation)?;
     Ok(Answer::empty(200))

@@ -48,7 +48,7 @@ pub(crate) fn answer(app: &App, call: &Call, session: &Session) -> Result<Answer
         ["subscriptions", _, "resources"] => subscriptions::resources(app, call, session),
         ["subscriptions", _, "resourcegroups"] => groups::list(app, call, session),
         ["subscriptions", _, "resourcegroups", _] => groups::one(app, call, session),
-        ["subscriptions", _, "operationresults", operation] => groups::deletion(app, call, operation),
+        ["subscriptions", _, "operationresults", operation] => groups::deletion(call, operation),
         ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.keyvault", rest @ ..] => {
             key_vaults::in_group(app, call, session, &call.target.segments[3], rest)
         }
