@@ -15,11 +15,17 @@ use axum::{
     body::Bytes,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use cofre_compute::ImageDriver;
 use cofre_keyvault::{
     AccessPolicy, AuditEvent, Caller, KeyPermission, KeySpec, KeyVaults, Permissions, Place, Principal,
     RootKey, SecretPermission, SecretSpec, SecretValue, SystemClock, VaultSpec,
     proof::{HeaderProver, ProverAnswer},
     state::{Change, MemoryState, Record, State, StateError},
+};
+use cofre_recovery::{
+    LocalKeyVaults, Recovery,
+    settings::Settings,
+    trust::{RecoveryPublicKey, ServiceKey, kit},
 };
 use cofre_server::{
     App, Parts,
@@ -36,6 +42,8 @@ use serde_json::Value;
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const SUBSCRIPTION: &str = "22222222-2222-4222-8222-222222222222";
 const OWNER: &str = "44444444-4444-4444-8444-444444444444";
+/// A public key whose other half nobody has.
+const RECOVERY_KEY: &str = include_str!("../../crates/cofre-server/tests/support/recovery.pub.pem");
 /// How many inputs meet the same directory, which remembers what they did.
 const ROUNDS: u32 = 20_000;
 
@@ -141,6 +149,30 @@ fn world() -> World {
         TokenKey::create_file(&path).expect("a key");
     }
     let tokens = Tokens::new(TokenKey::from_file(&path).expect("a key"), clock.clone());
+    let service_key = folder.join("service.key");
+    if !service_key.exists() {
+        ServiceKey::create_file(&service_key).expect("a key");
+    }
+    let prover = Arc::new(NoProver);
+    let backup = Caller { object_id: "backup".into(), tenant: TENANT.into(), ..Caller::default() };
+    let recovery = Recovery::new(cofre_recovery::Parts {
+        place: kit::Place {
+            tenant_id: TENANT.into(),
+            subscription_id: SUBSCRIPTION.into(),
+            location: "local".into(),
+            geography: "g".into(),
+        },
+        settings: Settings::default(),
+        store: store.clone(),
+        service_key: ServiceKey::from_file(&service_key).expect("a key"),
+        recovery_key: RecoveryPublicKey::from_pem(RECOVERY_KEY).expect("a key"),
+        // Nothing is ever backed up, and no image may be opened.
+        repositories: folder.join("repositories"),
+        driver: Arc::new(ImageDriver::new(Vec::new())),
+        keys: Arc::new(LocalKeyVaults::new(key_vaults.clone(), backup, prover.clone())),
+        clock: Arc::new(cofre_repo::clock::SystemClock),
+        software: "fuzz".into(),
+    });
     std::fs::remove_dir_all(&folder).expect("removed");
     let audiences =
         [MANAGEMENT_AUDIENCE.to_owned(), addresses.key_vault_audience(), addresses.graph_audience()];
@@ -164,7 +196,8 @@ fn world() -> World {
         directory,
         tokens,
         limits: Limits::new(0),
-        prover: Arc::new(NoProver),
+        recovery: Arc::new(recovery),
+        prover,
         clock,
     };
     World { app: App::new(parts), tokens: bearer, rounds: 0 }

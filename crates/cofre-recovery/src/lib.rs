@@ -36,4 +36,4 @@ pub mod vault;
 pub use key_vault_router::KeyVaultRouter;
 pub use key_vaults::{LocalKeyVaults, key_vault_error, key_vault_id};
 pub use remote_key_vaults::{RemoteKeyVaults, Service};
-pub use service::{Parts, Recovery, new_guid};
+pub use service::{Caller, Parts, Recovery, new_guid};

@@ -43,16 +43,35 @@ pub struct Parts {
     pub software: String,
 }
 
+/// Whom a change is made for, as the audit names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caller {
+    /// Object id of the principal.
+    pub object_id: String,
+    /// The request that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
 /// The recovery service.
+#[derive(Clone)]
 pub struct Recovery {
-    parts: Parts,
+    parts: Arc<Parts>,
+    caller: Option<Caller>,
 }
 
 impl Recovery {
     /// A service of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self { parts: Arc::new(parts), caller: None }
+    }
+
+    /// The same service, whose audit records name a caller.
+    #[must_use]
+    pub fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self { parts: self.parts.clone(), caller: Some(caller) }
     }
 
     /// Where it is.
@@ -103,9 +122,11 @@ impl Recovery {
             operation: &'a str,
             object: String,
             #[serde(skip_serializing_if = "Option::is_none")]
+            caller: Option<&'a Caller>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             detail: Option<serde_json::Value>,
         }
-        let record = Record { operation, object: object.to_string(), detail };
+        let record = Record { operation, object: object.to_string(), caller: self.caller.as_ref(), detail };
         let body = serde_json::to_vec(&record).map_err(|e| {
             ApiError::new(Problem::StateUnavailable, "an audit record cannot be written").because(e)
         })?;

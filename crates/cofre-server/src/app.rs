@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use cofre_arm::{ApiError, Problem};
 use cofre_keyvault::{Clock, KeyVaults, proof::HeaderProver};
+use cofre_recovery::Recovery;
 use cofre_store::Store;
 use serde_json::json;
 
@@ -27,6 +28,8 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// The key vaults.
     pub key_vaults: Arc<KeyVaults>,
+    /// Vaults, machines and their backups.
+    pub recovery: Arc<Recovery>,
     /// Tries secrets on headers, for proofs.
     pub prover: Arc<dyn HeaderProver>,
     /// Principals, roles and groups.

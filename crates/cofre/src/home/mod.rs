@@ -144,7 +144,7 @@ pub(crate) struct Home {
     pub(crate) store: Arc<Store>,
     pub(crate) key_vaults: Arc<KeyVaults>,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) recovery: Recovery,
+    pub(crate) recovery: Arc<Recovery>,
     prover: Arc<Prover>,
     cancel: Cancel,
     keys_lock: KeysLock,
@@ -165,7 +165,7 @@ impl Home {
         let prover = Arc::new(Prover::new(cancel.clone()));
         let backup =
             LocalKeyVaults::new(key_vaults.clone(), config.caller(&config.backup_service), prover.clone());
-        let recovery = Recovery::new(Parts {
+        let recovery = Arc::new(Recovery::new(Parts {
             place: config.place.clone(),
             settings: config.settings.clone(),
             store: store.clone(),
@@ -176,7 +176,7 @@ impl Home {
             keys: Arc::new(KeyVaultRouter::new(backup, config.remote_key_vaults(None, cancel))),
             clock: Arc::new(cofre_repo::clock::SystemClock),
             software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
-        });
+        }));
         let closed = recovery.close_orphaned_jobs()?;
         let cancel = cancel.clone();
         let home = Self { layout, config, store, key_vaults, directory, recovery, prover, cancel, keys_lock };
