@@ -67,6 +67,14 @@ impl Session {
         Actor { object_id: self.identity.object_id.clone(), request_id: Some(self.request.clone()) }
     }
 
+    /// The recovery service, whose audit names this session's caller.
+    pub(crate) fn recovery(&self, app: &App) -> Recovery {
+        app.parts.recovery.on_behalf_of(cofre_recovery::Caller {
+            object_id: self.identity.object_id.clone(),
+            request_id: Some(self.request.clone()),
+        })
+    }
+
     /// Refuses what no role of the caller holds.
     pub(crate) fn authorize(&self, action: &str, scope: &str) -> Result<(), Refusal> {
         if self.directory.allows(&self.identity.object_id, action, scope) {

@@ -9,9 +9,11 @@ use cofre_recovery::{
     settings::Settings,
     trust::{RecoveryPublicKey, ServiceKey, kit},
 };
+use cofre_server::directory::DEFAULT_GROUP;
 use cofre_store::Store;
+use serde_json::{Value, json};
 
-use super::{NoProver, SUBSCRIPTION, TENANT, TestClock};
+use super::{NoProver, SUBSCRIPTION, TENANT, TestClock, World, group_id};
 
 /// The object id of the backup service.
 pub(crate) const BACKUP_SERVICE: &str = "55555555-5555-4555-8555-555555555555";
@@ -52,4 +54,38 @@ pub(crate) fn recovery(
         clock: clock.clone(),
         software: "test".into(),
     })
+}
+
+/// The id of a machine in the group `default`.
+pub(crate) fn machine_id(name: &str) -> String {
+    format!("{}/providers/Microsoft.Compute/virtualMachines/{name}", group_id(DEFAULT_GROUP))
+}
+
+impl World {
+    /// Makes an image of 64 KiB and returns its address.
+    pub(crate) fn image(&self, name: &str) -> String {
+        let path = self.folder().join("vm").canonicalize().unwrap().join(name);
+        fs::write(&path, [7; 64 << 10]).unwrap();
+        format!("file://{}", path.display())
+    }
+
+    /// The body of a machine with one image.
+    pub(crate) fn machine_body(&self, name: &str) -> Value {
+        json!({
+            "location": "local",
+            "properties": {
+                "hardwareProfile": {"vmSize": "Standard_B1s"},
+                "storageProfile": {
+                    "osDisk": {"osType": "Linux", "name": "os", "createOption": "Attach",
+                               "vhd": {"uri": self.image(&format!("{name}.raw"))}},
+                },
+            },
+        })
+    }
+
+    /// Makes a machine as the operator.
+    pub(crate) fn make_machine(&self, name: &str) -> Value {
+        let token = self.arm_token(&self.operator);
+        self.arm("PUT", &machine_id(name)).token(&token).json(&self.machine_body(name)).send().expect(201)
+    }
 }
