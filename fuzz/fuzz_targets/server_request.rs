@@ -15,6 +15,7 @@ use axum::{
     body::Bytes,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use cofre_arm::{ApiError, Problem};
 use cofre_compute::ImageDriver;
 use cofre_keyvault::{
     AccessPolicy, AuditEvent, Caller, KeyPermission, KeySpec, KeyVaults, Permissions, Place, Principal,
@@ -25,6 +26,7 @@ use cofre_keyvault::{
 use cofre_recovery::{
     LocalKeyVaults, Recovery,
     settings::Settings,
+    storage_account::{StorageAccount, StorageAccounts},
     trust::{RecoveryPublicKey, ServiceKey, kit},
 };
 use cofre_server::{
@@ -170,6 +172,7 @@ fn world() -> World {
         repositories: folder.join("repositories"),
         driver: Arc::new(ImageDriver::new(Vec::new())),
         keys: Arc::new(LocalKeyVaults::new(key_vaults.clone(), backup, prover.clone())),
+        accounts: Arc::new(NoAccounts),
         clock: Arc::new(cofre_repo::clock::SystemClock),
         software: "fuzz".into(),
     });
@@ -209,6 +212,19 @@ struct NoProver;
 impl HeaderProver for NoProver {
     fn try_open(&self, _header: &[u8], _data_size: u64, _secret: &[u8]) -> ProverAnswer {
         ProverAnswer::Unsupported("not here".to_owned())
+    }
+}
+
+/// There is nowhere to restore to.
+struct NoAccounts;
+
+impl StorageAccounts for NoAccounts {
+    fn account(&self, name: &str) -> cofre_arm::Result<StorageAccount> {
+        Err(ApiError::new(Problem::NotFound, format!("there is no storage account {name}")))
+    }
+
+    fn names(&self) -> cofre_arm::Result<Vec<String>> {
+        Ok(Vec::new())
     }
 }
 

@@ -13,17 +13,19 @@ use cofre_repo::{
     point::{Consistency, KeyFile},
     progress::Progress,
 };
-use cofre_store::PointChange;
+use cofre_store::{Batch, PointChange};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     capture::{self, ProofDisk},
     checks::{self, NamedKeys},
-    documents::{self, Loaded, unavailable},
+    documents::{self, unavailable},
     header::{self, Found},
     item::{ProtectedItem, ProtectionState},
     item_repository::transfer_failed,
-    job::{ErrorDetail, Finished, JobRun, Operation},
+    job::{
+        BackupRequest, ErrorDetail, Finished, Job, JobRequest, JobRun, Metered, NewJob, Operation, Trigger,
+    },
     key_source::{ProofAnswer, ProofState},
     points::{self, DiskKeys, MachineRecord, OpenPoint, RecoveryPoint},
     service::Recovery,
@@ -54,7 +56,16 @@ struct Taken {
 }
 
 impl Recovery {
-    /// Backs an item up now. The point is kept until `retain_until`, 30 days where none is given.
+    /// Has an item backed up by whichever worker is free first.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` for an item whose protection is stopped, `InvalidParameter`, `OperationInProgress`.
+    pub fn submit_backup(&self, item: &ResourceId, request: &BackupRequest) -> Result<Job> {
+        let item = self.backup_allowed(item, request)?;
+        self.submit(new_backup(&item, request))
+    }
+
+    /// Backs an item up now, in this process. The point is kept until `retain_until`, 30 days where none is given.
     ///
     /// # Errors
     /// Those that begin no job: `NotFound`, `OperationInProgress`, `InvalidParameter`. Everything else
@@ -66,80 +77,123 @@ impl Recovery {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Finished<BackupReport>> {
-        let mut item = documents::load::<ProtectedItem>(self.store(), item)?;
-        if item.value.protection_state == ProtectionState::ProtectionStopped {
-            let message = format!("the protection of {} is stopped", item.value.friendly_name);
+        let request = BackupRequest { retain_until, ..BackupRequest::user() };
+        let item = self.backup_allowed(item, &request)?;
+        let mut run = JobRun::begin(self, new_backup(&item, &request), cancel)?;
+        run.keep_alive();
+        Ok(self.conduct_backup(run, &request, progress))
+    }
+
+    /// The item, if it may be backed up as asked.
+    fn backup_allowed(&self, item: &ResourceId, request: &BackupRequest) -> Result<ProtectedItem> {
+        let item = documents::load::<ProtectedItem>(self.store(), item)?.value;
+        item.refuse_deleted()?;
+        if item.protection_state == ProtectionState::ProtectionStopped {
+            let message = format!("the protection of {} is stopped", item.friendly_name);
             return Err(ApiError::new(Problem::Conflict, message)
-                .recommend("Resume it first.")
-                .about(&item.value.id));
+                .recommend("Resume it first: `cofre protection resume`.")
+                .about(&item.id));
         }
+        self.expiry_of(request)?;
+        Ok(item)
+    }
+
+    /// Until when the point of a backup is kept.
+    fn expiry_of(&self, request: &BackupRequest) -> Result<Timestamp> {
         let now = self.now();
         let days = i64::from(self.settings().limits.on_demand_days);
-        let expiry = retain_until.unwrap_or(now + SignedDuration::from_hours(24 * days));
+        let expiry = request.retain_until.unwrap_or(now + SignedDuration::from_hours(24 * days));
         if expiry <= now {
             return Err(ApiError::invalid(format!("a point cannot be kept until {expiry}: that is over")));
         }
-        let (vault, id, name) =
-            (item.value.vault_id.clone(), item.value.id.clone(), item.value.friendly_name.clone());
-        let tasks = [TAKE_SNAPSHOT, TRANSFER];
-        let mut run = JobRun::begin(self, &vault, Some(&id), Operation::Backup, &name, &tasks)?;
-        // the lock of the item is held: read it again
-        match documents::load(self.store(), &id) {
-            Ok(fresh) => item = fresh,
-            Err(e) => return Ok(Finished { job: run.fail(&e, self.batch()), result: Err(e) }),
-        }
-        match self.run_backup(&mut run, &mut item, expiry, progress, cancel) {
-            Ok(report) => self.finish_backup(run, item, report),
+        Ok(expiry)
+    }
+
+    /// Runs a backup job to its end.
+    pub(crate) fn conduct_backup(
+        &self,
+        run: JobRun<'_>,
+        request: &BackupRequest,
+        progress: &dyn Progress,
+    ) -> Finished<BackupReport> {
+        let job = run.job();
+        let Some(id) = &job.item_id else {
+            let error = ApiError::new(Problem::StateUnavailable, format!("job {} names no item", job.id));
+            return Finished { job: run.give_up(&error), result: Err(error) };
+        };
+        let done = self
+            .run_backup(&run, id, request, progress)
+            .and_then(|report| self.finish_backup(&run, id, &report).map(|job| (job, report)));
+        match done {
+            Ok((job, report)) => Finished { job, result: Ok(report) },
             Err(error) => {
-                let mut batch = self.batch();
-                item.value.last_backup_status = Some("Failed".to_owned());
-                item.value.last_backup_time = Some(self.now());
-                if error.problem() != Problem::JobInterrupted {
-                    item.value.ail(&error);
-                }
-                batch.changes.extend(documents::replace(&item));
-                Ok(Finished { job: run.fail(&error, batch), result: Err(error) })
+                let job = run.fail(&error, || self.note_failure(id, &error));
+                Finished { job, result: Err(error) }
             }
         }
     }
 
-    fn finish_backup(
+    /// What a failed backup leaves with its item.
+    fn note_failure(&self, item: &ResourceId, error: &ApiError) -> Result<Batch> {
+        let mut batch = self.batch();
+        if let Some(mut item) = documents::find::<ProtectedItem>(self.store(), item)? {
+            item.value.last_backup_status = Some("Failed".to_owned());
+            item.value.last_backup_time = Some(self.now());
+            if error.problem() != Problem::JobInterrupted {
+                item.value.ail(error);
+            }
+            batch.changes.push(documents::replace(&item)?);
+        }
+        Ok(batch)
+    }
+
+    fn finish_backup(&self, run: &JobRun<'_>, item: &ResourceId, report: &BackupReport) -> Result<Job> {
+        run.note(&[
+            ("Backup Size", report.transfer.repository_bytes_added.to_string()),
+            ("Recovery Point", report.point.name.clone()),
+        ])?;
+        let status = if run.is_clean() { "Completed" } else { "CompletedWithWarnings" };
+        run.complete(|| self.backup_made(item, &report.point, status))
+    }
+
+    /// What a backup that made a point changes besides its job.
+    pub(crate) fn backup_made(
         &self,
-        mut run: JobRun<'_>,
-        mut item: Loaded<ProtectedItem>,
-        report: BackupReport,
-    ) -> Result<Finished<BackupReport>> {
-        run.job
-            .property_bag
-            .insert("Backup Size".to_owned(), report.transfer.repository_bytes_added.to_string());
-        run.job.property_bag.insert("Recovery Point".to_owned(), report.point.name.clone());
-        let clean = run.job.error_details.is_empty();
+        item: &ResourceId,
+        point: &RecoveryPoint,
+        status: &str,
+    ) -> Result<Batch> {
+        let mut item = documents::load::<ProtectedItem>(self.store(), item)?;
         item.value.protection_state = ProtectionState::Protected;
-        item.value.last_backup_status =
-            Some(if clean { "Completed" } else { "CompletedWithWarnings" }.to_owned());
+        item.value.last_backup_status = Some(status.to_owned());
         item.value.last_backup_time = Some(self.now());
         item.value.recover();
         let mut batch = self.batch();
         batch.changes.push(documents::replace(&item)?);
-        batch.points.push(PointChange::Insert(report.point.row(&item.value.id)?));
-        let job = run.complete(batch)?;
-        Ok(Finished { job, result: Ok(report) })
+        // whoever compared rows and repository meanwhile has made the row already
+        if self.store().point(&item.value.id.key(), &point.name).map_err(unavailable)?.is_none() {
+            batch.points.push(PointChange::Insert(point.row(&item.value.id)?));
+        }
+        Ok(batch)
     }
 
     fn run_backup(
         &self,
-        run: &mut JobRun<'_>,
-        item: &mut Loaded<ProtectedItem>,
-        expiry: Timestamp,
+        run: &JobRun<'_>,
+        item: &ResourceId,
+        request: &BackupRequest,
         progress: &dyn Progress,
-        cancel: &Cancel,
     ) -> Result<BackupReport> {
+        // the lock of the item is held: it is read again
+        self.backup_allowed(item, request)?;
+        let mut item = documents::load::<ProtectedItem>(self.store(), item)?;
+        let cancel = run.lease().cancel();
         let (machine, named) = self.preflight(&item.value.source_resource_id)?;
-        let repository = self.prepare_repository(item)?;
+        let repository = self.prepare_repository(&mut item)?;
         run.start(TAKE_SNAPSHOT)?;
         interrupted(cancel)?;
         progress.begin(TAKE_SNAPSHOT, 0);
-        let id = point_id(&run.job.id)?;
+        let id = point_id(run.id())?;
         let earlier = match named.as_slice() {
             [] => None,
             // a point that cannot be read is no reason against a new one
@@ -151,8 +205,8 @@ impl Recovery {
         let taken = self.take(machine, named, &id, earlier.as_ref())?;
         progress.end();
         interrupted(cancel)?;
-        self.warn_of_keys(run, &repository, &taken);
-        run.done();
+        self.warn_of_keys(run, &repository, &taken)?;
+        run.done()?;
 
         run.start(TRANSFER)?;
         let record = MachineRecord {
@@ -160,16 +214,19 @@ impl Recovery {
             recovery_point: self.number(&item.value.id, taken.time)?,
             vault_id: item.value.vault_id.clone(),
             item_id: item.value.id.clone(),
-            job_id: run.job.id.clone(),
+            job_id: run.id().to_owned(),
             encryption_class: taken.machine.encryption_class(),
             encryption_mechanism: taken.machine.encryption_mechanism(),
-            expiry,
+            expiry: self.expiry_of(request)?,
             disks: disk_keys(&taken),
             virtual_machine: taken.machine.clone(),
             audit: self.audit_anchors()?,
         };
         let request = self.request(&id, taken, &record)?;
-        let transfer = repository.ingest(&request, progress, cancel).map_err(transfer_failed)?;
+        run.lease().expect(request.disks.iter().map(|d| d.source.size()).sum());
+        let metered = Metered { lease: run.lease(), inner: progress };
+        let transfer =
+            repository.ingest_guarded(&request, &**run.lease(), &metered, cancel).map_err(transfer_failed)?;
         let point = self.point_of(&repository, &id)?;
         Ok(BackupReport { point, transfer })
     }
@@ -282,7 +339,7 @@ impl Recovery {
     }
 
     /// Says at once what would otherwise be found at the restore.
-    fn warn_of_keys(&self, run: &mut JobRun<'_>, repository: &Repository, taken: &Taken) {
+    fn warn_of_keys(&self, run: &JobRun<'_>, repository: &Repository, taken: &Taken) -> Result<()> {
         for (disk, proof) in taken.snapshot.disks.iter().zip(&taken.proofs) {
             match &proof.state {
                 ProofState::DoesNotOpen => run.warn(ErrorDetail::warning(
@@ -290,13 +347,13 @@ impl Recovery {
                     format!("the secret and key that the machine names do not open disk {}", disk.name),
                     "Correct the machine's encryption settings, or put the right secret into the key vault, and back up \
                      again: today this point could not be opened with its keys.",
-                )),
+                ))?,
                 ProofState::Missing { reason } => run.warn(ErrorDetail::warning(
                     "KeysMissing",
                     format!("no keys were captured for disk {}: {reason}", disk.name),
                     "Give the machine encryption settings that name the disk's secret and key, or keep its passphrase \
                      elsewhere.",
-                )),
+                ))?,
                 ProofState::Proven | ProofState::Captured { .. } | ProofState::NotEncrypted => {}
             }
         }
@@ -305,8 +362,9 @@ impl Recovery {
                 "VolumeKeyChanged",
                 format!("the volume key of disk {disk} changed since the last point, its secret did not"),
                 "Make sure that this was meant: the secret that the machine names may no longer be the disk's.",
-            ));
+            ))?;
         }
+        Ok(())
     }
 
     /// Disks whose volume key is another than in the last point, though the secret's URL is the same
@@ -335,6 +393,18 @@ impl Recovery {
             }
         }
         Ok(changed)
+    }
+}
+
+fn new_backup<'a>(item: &'a ProtectedItem, request: &BackupRequest) -> NewJob<'a> {
+    NewJob {
+        vault: &item.vault_id,
+        item: Some(&item.id),
+        operation: Operation::Backup,
+        name: &item.friendly_name,
+        tasks: &[TAKE_SNAPSHOT, TRANSFER],
+        request: Some(JobRequest::Backup(request.clone())),
+        user_triggered: request.trigger == Trigger::User,
     }
 }
 

@@ -26,12 +26,14 @@ pub mod policy;
 pub mod protection;
 pub mod reconcile;
 mod remote_key_vaults;
+mod removal;
 pub mod restore;
 pub mod service;
 pub mod settings;
 pub mod storage_account;
 pub mod trust;
 pub mod vault;
+pub mod worker;
 
 pub use key_vault_router::KeyVaultRouter;
 pub use key_vaults::{LocalKeyVaults, key_vault_error, key_vault_id};

@@ -2,14 +2,15 @@
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result, names};
 use cofre_compute::{DataDisk, EncryptionClass, VirtualMachine};
-use cofre_store::Change;
+use cofre_repo::Cancel;
+use cofre_store::{Batch, Change};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     checks,
     documents::{self, Resource, unavailable},
     item::{HealthStatus, ProtectedItem, ProtectionState},
-    job::{Finished, JobRun, Operation},
+    job::{Finished, JobRun, NewJob, Operation},
     policy::Policy,
     service::Recovery,
     vault::RecoveryVault,
@@ -22,7 +23,7 @@ struct Protection {
     item: ResourceId,
 }
 
-fn protection_path(machine: &ResourceId) -> String {
+pub(crate) fn protection_path(machine: &ResourceId) -> String {
     format!("/protection{}", machine.key())
 }
 
@@ -97,12 +98,7 @@ impl Recovery {
             );
             return Err(ApiError::new(Problem::VaultLimit, message).about(&vault.id));
         }
-        let users = items.iter().filter(|i| i.policy_id == *policy.id()).count();
-        if users as u64 >= limits.machines_per_policy {
-            let message =
-                format!("the policy {} has {users} machines, and may have no more", policy.id.name());
-            return Err(ApiError::new(Problem::PolicyItemLimit, message).about(&policy.id));
-        }
+        self.check_policy_limit(policy, &items, None)?;
         Ok((machine, keys))
     }
 
@@ -141,10 +137,12 @@ impl Recovery {
         Ok(Some(protection.item))
     }
 
-    /// Protects a machine: makes its item, but no recovery point. A refusal leaves no item and no job.
+    /// Protects a machine: makes its item, but no recovery point. Where the same vault protects it already, its policy
+    /// changes; where that was stopped, it goes on. A refusal leaves no item and no job.
     ///
     /// # Errors
-    /// As [`check_protection`](Self::check_protection).
+    /// As [`check_protection`](Self::check_protection), [`change_policy`](Self::change_policy) and
+    /// [`resume_protection`](Self::resume_protection).
     pub fn enable_protection(
         &self,
         vault: &ResourceId,
@@ -153,6 +151,15 @@ impl Recovery {
     ) -> Result<Finished<ProtectedItem>> {
         let vault = documents::load::<RecoveryVault>(self.store(), vault)?.value;
         let policy = self.policy(&vault.id, policy)?;
+        if let Some(id) = self.protecting(machine)?
+            && let Some(item) = documents::find::<ProtectedItem>(self.store(), &id)?
+            && item.value.vault_id.key() == vault.id.key()
+        {
+            return match item.value.protection_state {
+                ProtectionState::ProtectionStopped => self.resume_protection(&id, policy.id.name()),
+                _ => self.change_policy(&id, policy.id.name()),
+            };
+        }
         let (machine, _) = self.checked(&vault, machine, &policy)?;
         let group = machine.id.resource_group().unwrap_or_default();
         let item = ProtectedItem {
@@ -172,21 +179,173 @@ impl Recovery {
             last_backup_time: None,
             repository: None,
             created: self.now(),
+            deletion: None,
         };
-        let run =
-            JobRun::begin(self, &vault.id, Some(&item.id), Operation::ConfigureBackup, machine.name(), &[])?;
-        let made = self.protection_changes(&item, &machine.id).map(|changes| {
+        self.at_once(&item, Operation::ConfigureBackup, || {
             let mut batch = self.batch();
-            batch.changes = changes;
-            batch
+            batch.changes = self.protection_changes(&item, &machine.id)?;
+            batch.events.push(self.event("protection.enable", &item.id, None)?);
+            Ok((batch, item.clone()))
+        })
+    }
+
+    /// Does what one transaction can do, as a job.
+    fn at_once(
+        &self,
+        item: &ProtectedItem,
+        operation: Operation,
+        work: impl Fn() -> Result<(Batch, ProtectedItem)>,
+    ) -> Result<Finished<ProtectedItem>> {
+        let new = NewJob {
+            vault: &item.vault_id,
+            item: Some(&item.id),
+            operation,
+            name: &item.friendly_name,
+            tasks: &[],
+            request: None,
+            user_triggered: true,
+        };
+        let run = JobRun::begin(self, new, &Cancel::new())?;
+        let made = std::cell::RefCell::new(None);
+        let done = run.complete(|| {
+            let (batch, item) = work()?;
+            made.replace(Some(item));
+            Ok(batch)
         });
-        match made {
-            Ok(mut batch) => {
-                batch.events.push(self.event("protection.enable", &item.id, None)?);
-                run.complete(batch).map(|job| Finished { job, result: Ok(item) })
-            }
-            Err(e) => Ok(Finished { job: run.fail(&e, self.batch()), result: Err(e) }),
+        let result = done.and_then(|job| {
+            let lost = || ApiError::new(Problem::StateUnavailable, "the item was not changed");
+            made.take().ok_or_else(lost).map(|item| (job, item))
+        });
+        match result {
+            Ok((job, item)) => Ok(Finished { job, result: Ok(item) }),
+            Err(e) => Ok(Finished { job: run.fail(&e, || Ok(self.batch())), result: Err(e) }),
         }
+    }
+
+    /// Changes an item as a job, after `change` has agreed to what is there before the job and within it.
+    fn reconfigure(
+        &self,
+        item: &ResourceId,
+        operation: Operation,
+        event: &str,
+        change: impl Fn(&mut ProtectedItem) -> Result<()>,
+    ) -> Result<Finished<ProtectedItem>> {
+        let mut now = documents::load::<ProtectedItem>(self.store(), item)?.value;
+        // a refusal leaves no job
+        change(&mut now)?;
+        self.at_once(&now, operation, || {
+            let mut item = documents::load::<ProtectedItem>(self.store(), item)?;
+            change(&mut item.value)?;
+            let mut batch = self.batch();
+            batch.changes.push(documents::replace(&item)?);
+            let policy = item.value.policy_id.name();
+            batch.events.push(self.event(event, &item.value.id, Some(policy.into()))?);
+            Ok((batch, item.value))
+        })
+    }
+
+    /// Stops the protection of a machine: no more backups, and what is there is kept for ever. A job `DisableBackup`.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` where it is stopped already or its data are to go; `OperationInProgress`.
+    pub fn stop_protection(&self, item: &ResourceId) -> Result<Finished<ProtectedItem>> {
+        self.reconfigure(item, Operation::DisableBackup, "protection.stop", |item| {
+            item.refuse_deleted()?;
+            if item.protection_state == ProtectionState::ProtectionStopped {
+                let message = format!("the protection of {} is stopped already", item.friendly_name);
+                return Err(ApiError::new(Problem::Conflict, message)
+                    .recommend("Resume it, or delete its backup data.")
+                    .about(&item.id));
+            }
+            item.protection_state = ProtectionState::ProtectionStopped;
+            item.recover();
+            Ok(())
+        })
+    }
+
+    /// Goes on with the protection of a machine under a policy of its vault, not necessarily the one before. A job
+    /// `ConfigureBackup`.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` where it is not stopped or its data are to go; `PolicyItemLimit`; `OperationInProgress`.
+    pub fn resume_protection(&self, item: &ResourceId, policy: &str) -> Result<Finished<ProtectedItem>> {
+        self.reconfigure(item, Operation::ConfigureBackup, "protection.resume", |item| {
+            item.refuse_deleted()?;
+            if item.protection_state != ProtectionState::ProtectionStopped {
+                let message = format!("the protection of {} is not stopped", item.friendly_name);
+                return Err(ApiError::new(Problem::Conflict, message)
+                    .recommend("Change its policy: `cofre protection set-policy`.")
+                    .about(&item.id));
+            }
+            item.policy_id = self.policy_for(item, policy)?;
+            let any = self.recovery_points_visible(&item.id)?;
+            item.protection_state = if any { ProtectionState::Protected } else { ProtectionState::IRPending };
+            Ok(())
+        })
+    }
+
+    /// Gives a protected machine another policy of its vault. A job `ConfigureBackup`.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` where its protection is stopped or its data are to go; `PolicyItemLimit`;
+    /// `OperationInProgress`.
+    pub fn change_policy(&self, item: &ResourceId, policy: &str) -> Result<Finished<ProtectedItem>> {
+        self.reconfigure(item, Operation::ConfigureBackup, "protection.policy", |item| {
+            item.refuse_deleted()?;
+            if item.protection_state == ProtectionState::ProtectionStopped {
+                let message = format!("the protection of {} is stopped", item.friendly_name);
+                return Err(ApiError::new(Problem::Conflict, message)
+                    .recommend("Resume it with that policy: `cofre protection resume`.")
+                    .about(&item.id));
+            }
+            item.policy_id = self.policy_for(item, policy)?;
+            Ok(())
+        })
+    }
+
+    /// Takes the deletion of an item's backup data back; its protection stays stopped. A job `Undelete`.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` where nothing was deleted, or it goes already; `OperationInProgress`.
+    pub fn undelete(&self, item: &ResourceId) -> Result<Finished<ProtectedItem>> {
+        self.reconfigure(item, Operation::Undelete, "protection.undelete", |item| match &item.deletion {
+            None => {
+                let message = format!("the backup data of {} are not deleted", item.friendly_name);
+                Err(ApiError::new(Problem::Conflict, message)
+                    .recommend("Nothing needs to be done.")
+                    .about(&item.id))
+            }
+            Some(deletion) if deletion.removing => item.refuse_deleted(),
+            Some(_) => {
+                item.deletion = None;
+                item.protection_state = ProtectionState::ProtectionStopped;
+                Ok(())
+            }
+        })
+    }
+
+    /// The id of a policy of an item's vault, if the item may have it.
+    fn policy_for(&self, item: &ProtectedItem, policy: &str) -> Result<ResourceId> {
+        let policy = self.policy(&item.vault_id, policy)?;
+        self.check_policy_limit(&policy, &self.items(Some(&item.vault_id))?, Some(&item.id))?;
+        Ok(policy.id)
+    }
+
+    /// V13: how many machines a policy may have. Those that are stopped do not count, nor does `except`.
+    fn check_policy_limit(
+        &self,
+        policy: &Policy,
+        items: &[ProtectedItem],
+        except: Option<&ResourceId>,
+    ) -> Result<()> {
+        let users =
+            items.iter().filter(|i| i.active_policy() == Some(policy.id()) && Some(&i.id) != except).count();
+        if users as u64 >= self.settings().limits.machines_per_policy {
+            let message =
+                format!("the policy {} has {users} machines, and may have no more", policy.id.name());
+            return Err(ApiError::new(Problem::PolicyItemLimit, message).about(&policy.id));
+        }
+        Ok(())
     }
 
     fn protection_changes(&self, item: &ProtectedItem, machine: &ResourceId) -> Result<Vec<Change>> {

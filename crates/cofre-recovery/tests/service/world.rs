@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use cofre_arm::{ResourceId, Result as ApiResult};
+use cofre_arm::{ApiError, Problem, ResourceId, Result as ApiResult};
 use cofre_compute::{
     DataDisk, DeploymentModel, Disk, Driver, EncryptionSettings, Image, ImageDriver, OsType, PowerState,
     ProvisioningState, Snapshot, VirtualMachine,
@@ -26,10 +26,11 @@ use cofre_keyvault::{
 use cofre_recovery::{
     LocalKeyVaults, Parts, Recovery, disk_key, new_guid,
     settings::Settings,
+    storage_account::{StorageAccount, StorageAccounts},
     trust::{RecoveryKey, ServiceKey, kit},
     vault::Redundancy,
 };
-use cofre_repo::{Cancel, progress::Silent};
+use cofre_repo::{Cancel, clock::Clock, progress::Silent};
 use cofre_store::Store;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -53,6 +54,42 @@ impl HeaderProver for InProcess {
             Err(e) if e.kind() == cofre_fde::ErrorKind::WrongKey => ProverAnswer::DoesNotOpen,
             Err(e) => ProverAnswer::Unsupported(e.to_string()),
         }
+    }
+}
+
+/// The system's clock, which a test can put forward.
+#[derive(Default)]
+pub(crate) struct MovedClock {
+    ahead: std::sync::atomic::AtomicI64,
+}
+
+impl MovedClock {
+    pub(crate) fn forward(&self, seconds: i64) {
+        self.ahead.fetch_add(seconds, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> jiff::Timestamp {
+        let ahead = self.ahead.load(std::sync::atomic::Ordering::SeqCst);
+        cofre_repo::clock::SystemClock.now() + jiff::SignedDuration::from_secs(ahead)
+    }
+}
+
+/// Storage accounts that are folders of a folder.
+struct Accounts(PathBuf);
+
+impl StorageAccounts for Accounts {
+    fn account(&self, name: &str) -> ApiResult<StorageAccount> {
+        let folder = self.0.join(name);
+        if !folder.is_dir() {
+            return Err(ApiError::new(Problem::NotFound, format!("there is no storage account {name}")));
+        }
+        Ok(StorageAccount { name: name.to_owned(), folder })
+    }
+
+    fn names(&self) -> ApiResult<Vec<String>> {
+        Ok(vec!["default".to_owned()])
     }
 }
 
@@ -81,6 +118,7 @@ pub(crate) struct World {
     pub(crate) driver: Arc<Watched>,
     pub(crate) operator: Caller,
     pub(crate) backup: Caller,
+    pub(crate) clock: Arc<MovedClock>,
 }
 
 fn caller(name: &str) -> Caller {
@@ -97,6 +135,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("vm")).unwrap();
+        fs::create_dir_all(path("storage/default")).unwrap();
+        let clock = Arc::new(MovedClock::default());
         let place =
             Place { tenant: TENANT.into(), subscription: SUBSCRIPTION.into(), geography: "local".into() };
         let root = RootKey::create_file(&path("root.key")).unwrap();
@@ -120,10 +160,11 @@ impl World {
             repositories: path("repositories"),
             driver: driver.clone(),
             keys: Arc::new(LocalKeyVaults::new(vaults.clone(), backup.clone(), Arc::new(InProcess))),
-            clock: Arc::new(cofre_repo::clock::SystemClock),
+            accounts: Arc::new(Accounts(path("storage"))),
+            clock: clock.clone(),
             software: "test".into(),
         });
-        Self { folder, recovery: Arc::new(recovery), vaults, driver, operator, backup }
+        Self { folder, recovery: Arc::new(recovery), vaults, driver, operator, backup, clock }
     }
 
     /// A vault `v`, and a key vault with access granted and a key in it.

@@ -2,11 +2,13 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use cofre_arm::{ApiError, Problem};
 use cofre_compute::ImageDriver;
 use cofre_keyvault::{Caller, KeyVaults};
 use cofre_recovery::{
     LocalKeyVaults, Parts, Recovery,
     settings::Settings,
+    storage_account::{StorageAccount, StorageAccounts},
     trust::{RecoveryPublicKey, ServiceKey, kit},
 };
 use cofre_server::directory::DEFAULT_GROUP;
@@ -21,6 +23,22 @@ pub(crate) const BACKUP_SERVICE: &str = "55555555-5555-4555-8555-555555555555";
 /// A public key whose other half nobody has: making one takes longer than most tests.
 const RECOVERY_KEY: &str = include_str!("recovery.pub.pem");
 
+/// The account `default` and no other.
+struct OneAccount(StorageAccount);
+
+impl StorageAccounts for OneAccount {
+    fn account(&self, name: &str) -> cofre_arm::Result<StorageAccount> {
+        if name == self.0.name {
+            return Ok(self.0.clone());
+        }
+        Err(ApiError::new(Problem::NotFound, format!("there is no storage account {name}")))
+    }
+
+    fn names(&self) -> cofre_arm::Result<Vec<String>> {
+        Ok(vec![self.0.name.clone()])
+    }
+}
+
 /// The service, with images below `vm` and repositories below `repositories` of a folder.
 pub(crate) fn recovery(
     folder: &Path,
@@ -31,6 +49,8 @@ pub(crate) fn recovery(
 ) -> Recovery {
     let images = folder.join("vm");
     fs::create_dir(&images).unwrap();
+    let account = folder.join("storage");
+    fs::create_dir(&account).unwrap();
     let backup = Caller {
         object_id: BACKUP_SERVICE.into(),
         tenant: TENANT.into(),
@@ -51,6 +71,7 @@ pub(crate) fn recovery(
         repositories: folder.join("repositories"),
         driver: Arc::new(ImageDriver::new(vec![images.canonicalize().unwrap()])),
         keys: Arc::new(LocalKeyVaults::new(key_vaults.clone(), backup, prover.clone())),
+        accounts: Arc::new(OneAccount(StorageAccount { name: "default".into(), folder: account })),
         clock: clock.clone(),
         software: "test".into(),
     })

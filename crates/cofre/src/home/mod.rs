@@ -13,6 +13,7 @@ mod prover;
 mod remote;
 mod root_key;
 mod rotation;
+mod storage_accounts;
 
 use std::{
     path::{Path, PathBuf},
@@ -25,7 +26,7 @@ use cofre_keyvault::{Caller, KeyVaults, SystemClock, proof::HeaderProver};
 use cofre_recovery::{
     KeyVaultRouter, LocalKeyVaults, Parts, Recovery, key_vault_error,
     reconcile::OrphanedJob,
-    storage_account::StorageAccount,
+    storage_account::{StorageAccount, StorageAccounts as _},
     trust::{RecoveryPublicKey, ServiceKey},
 };
 use cofre_repo::Cancel;
@@ -40,7 +41,7 @@ pub(crate) use self::{
     remote::{RemotePrincipal, RemoteService},
     root_key::{NewRootKey, RootKeyKind},
 };
-use self::{key_state::KeyState, keys_lock::KeysLock, prover::Prover};
+use self::{key_state::KeyState, keys_lock::KeysLock, prover::Prover, storage_accounts::Folders};
 use crate::report::Result;
 
 /// Name of the resource group that is used when none is given.
@@ -174,6 +175,7 @@ impl Home {
             repositories: layout.repositories(),
             driver: Arc::new(ImageDriver::new(config.image_folders.clone())),
             keys: Arc::new(KeyVaultRouter::new(backup, config.remote_key_vaults(None, cancel))),
+            accounts: Arc::new(Folders(layout.storage())),
             clock: Arc::new(cofre_repo::clock::SystemClock),
             software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
         }));
@@ -202,17 +204,7 @@ impl Home {
 
     /// A storage account of the home.
     pub(crate) fn storage_account(&self, name: &str) -> Result<StorageAccount> {
-        cofre_arm::names::check_name("storage account", name)?;
-        let folder = self.layout.storage().join(name);
-        if !folder.is_dir() {
-            let message = format!("there is no storage account {name}: {} is no folder", folder.display());
-            return Err(ApiError::new(Problem::NotFound, message)
-                .recommend(format!(
-                    "Make the folder, mount something there, or use the account {DEFAULT_STORAGE_ACCOUNT:?}."
-                ))
-                .into());
-        }
-        Ok(StorageAccount { name: name.to_owned(), folder })
+        Ok(Folders(self.layout.storage()).account(name)?)
     }
 }
 
