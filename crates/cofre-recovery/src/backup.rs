@@ -28,6 +28,7 @@ use crate::{
     },
     key_source::{ProofAnswer, ProofState},
     points::{self, DiskKeys, MachineRecord, OpenPoint, RecoveryPoint},
+    retention::{Kept, PointRetention},
     service::Recovery,
 };
 
@@ -94,19 +95,22 @@ impl Recovery {
                 .recommend("Resume it first: `cofre protection resume`.")
                 .about(&item.id));
         }
-        self.expiry_of(request)?;
+        self.kept(&item, request)?;
         Ok(item)
     }
 
-    /// Until when the point of a backup is kept.
-    fn expiry_of(&self, request: &BackupRequest) -> Result<Timestamp> {
+    /// How long the point of a backup is kept: as the policy says where a schedule asks for it, else as was asked for.
+    fn kept(&self, item: &ProtectedItem, request: &BackupRequest) -> Result<Kept> {
+        if let Trigger::Schedule { slot } = request.trigger {
+            return self.kept_by_policy(item, slot);
+        }
         let now = self.now();
         let days = i64::from(self.settings().limits.on_demand_days);
         let expiry = request.retain_until.unwrap_or(now + SignedDuration::from_hours(24 * days));
         if expiry <= now {
             return Err(ApiError::invalid(format!("a point cannot be kept until {expiry}: that is over")));
         }
-        Ok(expiry)
+        Ok(Kept { retention: PointRetention::OnDemand, expiry })
     }
 
     /// Runs a backup job to its end.
@@ -188,6 +192,7 @@ impl Recovery {
         self.backup_allowed(item, request)?;
         let mut item = documents::load::<ProtectedItem>(self.store(), item)?;
         let cancel = run.lease().cancel();
+        let kept = self.kept(&item.value, request)?;
         let (machine, named) = self.preflight(&item.value.source_resource_id)?;
         let repository = self.prepare_repository(&mut item)?;
         run.start(TAKE_SNAPSHOT)?;
@@ -217,7 +222,8 @@ impl Recovery {
             job_id: run.id().to_owned(),
             encryption_class: taken.machine.encryption_class(),
             encryption_mechanism: taken.machine.encryption_mechanism(),
-            expiry: self.expiry_of(request)?,
+            expiry: kept.expiry,
+            retention: kept.retention,
             disks: disk_keys(&taken),
             virtual_machine: taken.machine.clone(),
             audit: self.audit_anchors()?,

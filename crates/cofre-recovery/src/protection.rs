@@ -180,6 +180,7 @@ impl Recovery {
             repository: None,
             created: self.now(),
             deletion: None,
+            last_slot: None,
         };
         self.at_once(&item, Operation::ConfigureBackup, || {
             let mut batch = self.batch();
