@@ -22,6 +22,7 @@ pub mod keys_back;
 pub mod kit_check;
 mod machines;
 pub mod outputs;
+pub mod point_details;
 pub mod points;
 pub mod policy;
 pub mod protection;

@@ -8,7 +8,9 @@ mod groups;
 mod key_vault_wire;
 mod key_vaults;
 pub(crate) mod paging;
+mod recovery_services;
 mod role_assignments;
+mod storage;
 mod subscriptions;
 
 use cofre_arm::{ApiError, Problem, ResourceId, names};
@@ -55,6 +57,18 @@ pub(crate) fn answer(app: &App, call: &Call, session: &Session) -> Result<Answer
         }
         ["subscriptions", _, "providers", "microsoft.keyvault", rest @ ..] => {
             key_vaults::in_subscription(app, call, session, rest)
+        }
+        ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.recoveryservices", rest @ ..] => {
+            recovery_services::in_group(app, call, session, rest)
+        }
+        ["subscriptions", _, "providers", "microsoft.recoveryservices", rest @ ..] => {
+            recovery_services::in_subscription(app, call, session, rest)
+        }
+        ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.storage", rest @ ..] => {
+            storage::in_group(app, call, session, rest)
+        }
+        ["subscriptions", _, "providers", "microsoft.storage", rest @ ..] => {
+            storage::in_subscription(app, call, session, rest)
         }
         [
             "subscriptions",

@@ -4,7 +4,7 @@ use cofre_arm::ResourceId;
 use cofre_keyvault::PageRequest;
 use serde_json::{Value, json};
 
-use super::{compute, filter::Filter, only, vault_json};
+use super::{compute, filter::Filter, only, recovery_services, vault_json};
 use crate::{
     app::{App, Session},
     http::{Answer, Call, Method, Refusal},
@@ -16,7 +16,9 @@ const TYPES: &[(&str, &[&str])] = &[
     ("Microsoft.ClassicCompute", &["virtualMachines"]),
     ("Microsoft.Compute", &["virtualMachines"]),
     ("Microsoft.KeyVault", &["vaults", "deletedVaults", "locations/deletedVaults", "checkNameAvailability"]),
+    ("Microsoft.RecoveryServices", &["vaults", "vaults/backupPolicies", "locations/backupStatus"]),
     ("Microsoft.Resources", &["subscriptions", "resourceGroups", "resources"]),
+    ("Microsoft.Storage", &["storageAccounts"]),
 ];
 
 /// `GET /tenants`.
@@ -102,7 +104,7 @@ pub(super) fn providers(
     }
 }
 
-/// `GET …/resources`: key vaults and machines, as far as the caller may read them. Commands that name one without its
+/// `GET …/resources`: key vaults, machines and vaults, as far as the caller may read them. Commands that name one without its
 /// group look for it here.
 pub(super) fn resources(app: &App, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     only(call, Method::Get, "GET")?;
@@ -145,6 +147,9 @@ pub(super) fn resources(app: &App, call: &Call, session: &Session) -> Result<Ans
     }
     for machine in app.parts.recovery.machines()? {
         add(compute::read_action(&machine.id), compute::machine_json(&machine));
+    }
+    for vault in app.parts.recovery.vaults()? {
+        add(recovery_services::READ_VAULT, recovery_services::vault_json(&vault));
     }
     Ok(Answer::ok(&json!({"value": found, "nextLink": null})))
 }

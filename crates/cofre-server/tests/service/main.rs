@@ -5,11 +5,15 @@
 mod support;
 
 mod access;
+mod backup_roles;
+mod backups;
 mod bad_input;
 mod data_plane;
 mod login;
 mod machines;
 mod permissions;
+mod protection;
+mod recovery_vaults;
 mod resources;
 mod sockets;
 mod time;

@@ -11,11 +11,12 @@ use cofre_recovery::{
     storage_account::{StorageAccount, StorageAccounts},
     trust::{RecoveryPublicKey, ServiceKey, kit},
 };
+use cofre_repo::{Cancel, progress::Silent};
 use cofre_server::directory::DEFAULT_GROUP;
 use cofre_store::Store;
 use serde_json::{Value, json};
 
-use super::{NoProver, SUBSCRIPTION, TENANT, TestClock, World, group_id};
+use super::{NoProver, SUBSCRIPTION, TENANT, TestClock, World, group_id, policy, vault_id};
 
 /// The object id of the backup service.
 pub(crate) const BACKUP_SERVICE: &str = "55555555-5555-4555-8555-555555555555";
@@ -108,5 +109,80 @@ impl World {
     pub(crate) fn make_machine(&self, name: &str) -> Value {
         let token = self.arm_token(&self.operator);
         self.arm("PUT", &machine_id(name)).token(&token).json(&self.machine_body(name)).send().expect(201)
+    }
+}
+
+/// The id of a Recovery Services vault in the group `default`.
+pub(crate) fn recovery_vault_id(name: &str) -> String {
+    format!("{}/providers/Microsoft.RecoveryServices/vaults/{name}", group_id(DEFAULT_GROUP))
+}
+
+/// The id of the item of a machine of the group `default`, in the vault `bv`.
+pub(crate) fn item_id(machine: &str) -> String {
+    let names = format!("iaasvmcontainerv2;{DEFAULT_GROUP};{machine}");
+    format!(
+        "{}/backupFabrics/Azure/protectionContainers/iaasvmcontainer;{names}/protectedItems/vm;{names}",
+        recovery_vault_id("bv")
+    )
+}
+
+/// What a client sends to have a machine protected, or its policy changed.
+pub(crate) fn protection_body(machine: &str, policy: &str) -> Value {
+    json!({"properties": {
+        "protectedItemType": "Microsoft.Compute/virtualMachines",
+        "policyId": format!("{}/backupPolicies/{policy}", recovery_vault_id("bv")),
+        "sourceResourceId": machine_id(machine),
+    }})
+}
+
+impl World {
+    /// Makes the vault `bv` as the operator; returns his token.
+    pub(crate) fn backup_vault(&self) -> String {
+        let token = self.arm_token(&self.operator);
+        let body = json!({"location": "local", "sku": {"name": "Standard"}, "properties": {}});
+        self.arm("PUT", &recovery_vault_id("bv")).token(&token).json(&body).send().expect(201);
+        token
+    }
+
+    /// Has a machine made and protected by the vault `bv`; returns the item's id.
+    pub(crate) fn protect(&self, token: &str, machine: &str) -> String {
+        self.make_machine(machine);
+        let item = item_id(machine);
+        let body = protection_body(machine, "DefaultPolicy");
+        self.arm("PUT", &item).token(token).json(&body).send().expect(202);
+        item
+    }
+
+    /// Backs an item up, here and now; returns the number of the recovery point.
+    pub(crate) fn back_up(&self, item: &str) -> String {
+        let item = item.parse().unwrap();
+        let finished = self.recovery.backup(&item, None, &Silent, &Cancel::new()).unwrap();
+        finished.result.unwrap().point.name
+    }
+
+    /// A machine `name` that names a secret and a key of the vault `kv1`, which is made and, where `is_granted`, read by
+    /// the backup service.
+    pub(crate) fn encrypted_machine(&self, name: &str, is_granted: bool) {
+        let everything = policy(&self.operator, &["all"], &["all"]);
+        let mut policies = vec![everything];
+        if is_granted {
+            let mut backup = policy(&self.operator, &["get", "list", "backup"], &["get", "list", "backup"]);
+            backup["objectId"] = json!(BACKUP_SERVICE);
+            policies.push(backup);
+        }
+        self.make_vault("kv1", &json!({"accessPolicies": policies, "enabledForDiskEncryption": true}));
+        let token = self.vault_token(&self.operator);
+        let key = json!({"kty": "RSA", "key_size": 2048});
+        let key = self.vault("POST", "/keys/kek/create").token(&token).json(&key).send().expect(200);
+        let secret = json!({"value": "d3JhcHBlZA"});
+        let secret = self.vault("PUT", "/secrets/bek").token(&token).json(&secret).send().expect(200);
+        let mut body = self.machine_body(name);
+        body["properties"]["storageProfile"]["osDisk"]["encryptionSettings"] = json!({
+            "enabled": true,
+            "diskEncryptionKey": {"secretUrl": secret["id"], "sourceVault": {"id": vault_id("kv1")}},
+            "keyEncryptionKey": {"keyUrl": key["key"]["kid"], "sourceVault": {"id": vault_id("kv1")}},
+        });
+        let token = self.arm_token(&self.operator);
+        self.arm("PUT", &machine_id(name)).token(&token).json(&body).send().expect(201);
     }
 }
