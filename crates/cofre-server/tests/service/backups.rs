@@ -126,8 +126,8 @@ fn points_are_listed_and_shown() {
     let of = |from: &str, to: &str| {
         list(&format!("?$filter=endDate%20eq%20'{to}'%20and%20startDate%20eq%20'{from}'"))
     };
-    assert_eq!(of("2026-03-02%2012:00:00%20AM", "2026-12-31%2012:00:00%20AM"), [second.clone()]);
-    assert_eq!(of("2026-01-01%2012:00:00%20AM", "2026-03-02%2012:00:00%20AM"), [first.clone()]);
+    assert_eq!(of("2026-03-02%2012:00:00%20AM", "2026-12-31%2012:00:00%20AM"), [second.as_str()]);
+    assert_eq!(of("2026-01-01%2012:00:00%20AM", "2026-03-02%2012:00:00%20AM"), [first.as_str()]);
     assert_eq!(list("?$filter=recoveryPointType%20eq%20'CrashConsistent'").len(), 2);
     assert_eq!(list("?$filter=recoveryPointType%20eq%20'AppConsistent'").len(), 0);
     let wrong = format!("{points}?$filter=recoveryPointType%20eq%20'Fine'");
