@@ -3,6 +3,11 @@
 use cofre_arm::{ApiError, Result};
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
+/// An instant as the contract writes it: with seven digits of the second at most, which is what clients read.
+pub(super) fn text(instant: Timestamp) -> String {
+    if instant.subsec_nanosecond() == 0 { instant.to_string() } else { format!("{instant:.7}") }
+}
+
 /// An instant in a filter: `2026-12-31 12:00:00 AM`, in UTC, or as in bodies.
 ///
 /// # Errors
@@ -36,6 +41,14 @@ pub(super) fn in_body(field: &str, text: &str) -> Result<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seven_digits() {
+        let shown = |text: &str| super::text(text.parse().unwrap());
+        assert_eq!(shown("2026-12-31T05:00:00Z"), "2026-12-31T05:00:00Z");
+        assert_eq!(shown("2026-12-31T05:00:00.123456789Z"), "2026-12-31T05:00:00.1234567Z");
+        assert_eq!(shown("2026-12-31T05:00:00.5Z"), "2026-12-31T05:00:00.5000000Z");
+    }
 
     #[test]
     fn instants() {

@@ -4,7 +4,7 @@ use cofre_arm::{Problem, ResourceId, Result as ApiResult};
 use cofre_recovery::item::{HealthStatus, ProtectedItem, ProtectionState};
 use serde_json::{Value, json};
 
-use super::Visit;
+use super::{Visit, dates};
 
 /// Stands for the time of the last backup where there was none, as published.
 const NEVER: &str = "2001-01-01T00:00:00Z";
@@ -47,7 +47,7 @@ pub(super) fn container_json(visit: &Visit<'_>, item: &ProtectedItem) -> Value {
 /// `StateUnavailable`.
 pub(super) fn item_json(visit: &Visit<'_>, item: &ProtectedItem) -> ApiResult<Value> {
     let latest = match visit.recovery.recovery_point(&item.id, "latest") {
-        Ok(point) => Some(point.time.to_string()),
+        Ok(point) => Some(dates::text(point.time)),
         Err(error) if error.problem() == Problem::NotFound => None,
         Err(error) => return Err(error),
     };
@@ -83,7 +83,7 @@ pub(super) fn item_json(visit: &Visit<'_>, item: &ProtectedItem) -> ApiResult<Va
         "healthStatus": item.health_status,
         "healthDetails": details,
         "lastBackupStatus": status,
-        "lastBackupTime": item.last_backup_time.map_or_else(|| NEVER.to_owned(), |time| time.to_string()),
+        "lastBackupTime": item.last_backup_time.map_or_else(|| NEVER.to_owned(), dates::text),
         "lastRecoveryPoint": latest,
         "protectedItemDataId": item.repository.as_ref().map(|repository| &repository.id),
         "isScheduledForDeferredDelete": item.deletion.is_some(),
@@ -92,7 +92,7 @@ pub(super) fn item_json(visit: &Visit<'_>, item: &ProtectedItem) -> ApiResult<Va
     if let Some(deletion) = &item.deletion {
         let left = deletion.purge_due.duration_since(visit.app.parts.clock.now());
         let days = (left.as_hours().max(0) + 23) / 24;
-        properties["deferredDeleteTimeInUTC"] = json!(deletion.at.to_string());
+        properties["deferredDeleteTimeInUTC"] = json!(dates::text(deletion.at));
         properties["deferredDeleteTimeRemaining"] = json!(format!("{days}.00:00:00"));
         properties["isDeferredDeleteScheduleUpcoming"] = json!(days <= 2);
     }

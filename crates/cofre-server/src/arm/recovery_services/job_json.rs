@@ -4,7 +4,10 @@ use cofre_recovery::job::{ErrorDetail, Job, JobStatus, Operation, Task, TaskStat
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
-use super::item_json::{error_number, short_name};
+use super::{
+    dates,
+    item_json::{error_number, short_name},
+};
 
 /// A length of time as the contract writes it: `PT1.5S`.
 fn duration(length: SignedDuration) -> String {
@@ -29,8 +32,8 @@ fn task_json(task: &Task, job: &Job, now: Timestamp) -> Value {
     let mut shown = json!({
         "taskId": task.task_id,
         "status": task.status,
-        "startTime": task.start_time.map(|time| time.to_string()),
-        "endTime": task.end_time.map(|time| time.to_string()),
+        "startTime": task.start_time.map(dates::text),
+        "endTime": task.end_time.map(dates::text),
         "duration": duration(length.unwrap_or_default()),
         "taskExecutionDetails": null,
     });
@@ -59,8 +62,8 @@ pub(super) fn job_json(job: &Job, now: Timestamp) -> Value {
             "status": job.status,
             "entityFriendlyName": job.entity_friendly_name,
             "backupManagementType": "AzureIaasVM",
-            "startTime": job.start_time.to_string(),
-            "endTime": job.end_time.map(|time| time.to_string()),
+            "startTime": dates::text(job.start_time),
+            "endTime": job.end_time.map(dates::text),
             "duration": duration(job.end_time.unwrap_or(now).duration_since(job.start_time)),
             "activityId": job.id,
             "actionsInfo": if cancellable { vec!["Cancellable"] } else { Vec::new() },
@@ -89,7 +92,7 @@ pub(super) fn detailed_job_json(job: &Job, now: Timestamp) -> Value {
         }
     }
     if let Some(attempt) = job.attempts.last().filter(|_| !job.status.is_over()) {
-        bag.insert("Retry At".to_owned(), json!(attempt.again.to_string()));
+        bag.insert("Retry At".to_owned(), json!(dates::text(attempt.again)));
         bag.insert("Retry Reason".to_owned(), json!(attempt.error.message));
     }
     let mut extended = json!({

@@ -4,7 +4,7 @@ use cofre_arm::{ApiError, Problem, ResourceId};
 use cofre_recovery::job::{Job, Operation};
 use serde_json::json;
 
-use super::{Visit, item_json::item_json};
+use super::{Visit, dates, item_json::item_json};
 use crate::{
     directory,
     http::{Answer, Refusal},
@@ -34,8 +34,8 @@ pub(super) fn status(visit: &Visit<'_>, operation: &str) -> Result<Answer, Refus
         "id": job.id,
         "name": job.id,
         "status": "Succeeded",
-        "startTime": job.start_time.to_string(),
-        "endTime": job.start_time.to_string(),
+        "startTime": dates::text(job.start_time),
+        "endTime": dates::text(job.start_time),
         "properties": {"objectType": "OperationStatusJobExtendedInfo", "jobId": job.id},
     }))
     .with("retry-after", "1"))

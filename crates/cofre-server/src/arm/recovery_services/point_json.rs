@@ -10,6 +10,8 @@ use cofre_recovery::{
 };
 use serde_json::{Value, json};
 
+use super::dates;
+
 /// The published word for where a machine kept its encryption settings.
 fn mechanism_name(mechanism: EncryptionMechanism) -> &'static str {
     match mechanism {
@@ -34,7 +36,7 @@ pub(super) fn point_json(item: &ResourceId, point: &RecoveryPoint) -> Value {
         "properties": {
             "objectType": "IaasVMRecoveryPoint",
             "recoveryPointType": point.kind,
-            "recoveryPointTime": point.time.to_string(),
+            "recoveryPointTime": dates::text(point.time),
             "recoveryPointAdditionalInfo": "",
             // With it clients offer the resource group that disks are meant for.
             "isManagedVirtualMachine": true,
@@ -51,7 +53,7 @@ pub(super) fn point_json(item: &ResourceId, point: &RecoveryPoint) -> Value {
                 "includedDiskList": [],
                 "excludedDiskList": [],
             },
-            "recoveryPointProperties": {"expiryTime": point.expiry.to_string(), "isSoftDeleted": false},
+            "recoveryPointProperties": {"expiryTime": dates::text(point.expiry), "isSoftDeleted": false},
             "cofreDisks": disks,
         },
     })

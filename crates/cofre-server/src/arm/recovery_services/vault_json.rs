@@ -3,6 +3,8 @@
 use cofre_recovery::vault::{RecoveryVault, Redundancy, SoftDelete, SoftDeleteState};
 use serde_json::{Value, json};
 
+use super::dates;
+
 /// The published name of a state of soft delete.
 pub(super) fn soft_delete_name(state: SoftDeleteState) -> &'static str {
     match state {
@@ -31,7 +33,7 @@ pub(in crate::arm) fn vault_json(vault: &RecoveryVault) -> Value {
         "location": vault.location,
         "tags": vault.tags,
         "sku": {"name": "Standard"},
-        "systemData": {"createdAt": vault.created.to_string()},
+        "systemData": {"createdAt": dates::text(vault.created)},
         "properties": {
             "provisioningState": "Succeeded",
             "publicNetworkAccess": "Enabled",

@@ -143,7 +143,7 @@ fn the_whole_story() {
     policies(&service, &vault);
 
     // Refused until the backup service may read the key vault, and it is said what it needs.
-    assert_eq!(vault.az.run("backup protection check-vm -g default --vm web").stdout.trim(), "");
+    assert_eq!(vault.az.json("backup protection check-vm -g default --vm web"), "");
     let enable = "protection enable-for-vm --vm web -p nightly";
     vault.refused(enable, &["UserErrorKeyVaultPermissionsNotConfigured", "kv1", "keys/backup"]);
     assert_eq!(vault.json("item list"), json!([]));

@@ -52,7 +52,7 @@ fn machines() {
         az.json("vm get-instance-view -g default -n web --query instanceView.statuses[1].code"),
         "PowerState/stopped"
     );
-    az.refused("vm start -g default -n web", 1, &["ResourceNotFound", "machines run elsewhere"]);
+    az.refused("vm start -g default -n web", 3, &["ResourceNotFound", "machines run elsewhere"]);
     az.refused("group delete -n default --yes", 1, &["Conflict", "virtualmachines/web"]);
     az.done("vm delete -g default -n web --yes");
     assert_eq!(az.json("vm list"), json!([]));
