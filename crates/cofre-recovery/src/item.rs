@@ -38,6 +38,9 @@ pub struct ProtectedItem {
     pub repository: Option<ItemRepository>,
     /// Since when it is protected.
     pub created: Timestamp,
+    /// The time of the schedule that was handled last: nothing older is made up for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_slot: Option<Timestamp>,
     /// That what was backed up is to go, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,

@@ -50,8 +50,8 @@ impl Recovery {
 
     /// Days that a vault keeps what is deleted; none where that is off.
     fn kept_after_deletion(&self, vault: &ResourceId) -> Result<Option<u32>> {
-        self.vault(vault)?;
-        Ok(Some(self.settings().limits.soft_delete_days))
+        let kept = self.vault(vault)?.soft_delete;
+        Ok(kept.is_on().then_some(kept.retention_days))
     }
 
     fn delete_softly(&self, item: Loaded<ProtectedItem>, days: u32) -> Result<Job> {

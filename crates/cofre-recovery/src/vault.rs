@@ -1,6 +1,6 @@
 //! Recovery Services vaults.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result, names};
 use jiff::Timestamp;
@@ -28,6 +28,137 @@ pub struct RecoveryVault {
     /// Tags.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// What becomes of items whose data are deleted.
+    #[serde(default)]
+    pub soft_delete: SoftDelete,
+    /// Whether points may be restored in the other region. Needs [`Redundancy::GeoRedundant`].
+    #[serde(default)]
+    pub cross_region_restore: bool,
+}
+
+/// Whether deleted items stay for a while, in which they can be had back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SoftDeleteState {
+    /// They do.
+    #[default]
+    Enabled,
+    /// They go at once.
+    Disabled,
+    /// They do, and that cannot be changed any more.
+    AlwaysOn,
+}
+
+/// What becomes of items whose data are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SoftDelete {
+    /// Whether they stay for a while.
+    pub state: SoftDeleteState,
+    /// For how many days: 14 to 180.
+    pub retention_days: u32,
+}
+
+/// The published bounds of how long deleted items stay, in days.
+pub const SOFT_DELETE_DAYS: RangeInclusive<u32> = 14..=180;
+
+impl Default for SoftDelete {
+    fn default() -> Self {
+        Self { state: SoftDeleteState::Enabled, retention_days: *SOFT_DELETE_DAYS.start() }
+    }
+}
+
+impl SoftDelete {
+    /// Whether deleted items stay for a while.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self.state != SoftDeleteState::Disabled
+    }
+}
+
+/// What to change of a vault; what is not given stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VaultChange {
+    /// How its storage is replicated: not while an item is registered.
+    pub redundancy: Option<Redundancy>,
+    /// Whether points may be restored in the other region.
+    pub cross_region_restore: Option<bool>,
+    /// What becomes of items whose data are deleted.
+    pub soft_delete: Option<SoftDelete>,
+    /// All of its tags.
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
+impl VaultChange {
+    /// Applies it to a vault. `locked` says that an item is registered.
+    fn apply(&self, vault: &mut RecoveryVault, locked: bool) -> Result<()> {
+        if let Some(redundancy) = self.redundancy.filter(|r| *r != vault.redundancy) {
+            if locked {
+                let message = format!(
+                    "the storage redundancy of the vault {} is locked: an item is registered in it",
+                    vault.id.name()
+                );
+                return Err(ApiError::new(Problem::Conflict, message)
+                    .recommend(
+                        "Use a new vault with the redundancy you want, and protect the machines there.",
+                    )
+                    .about(&vault.id));
+            }
+            vault.redundancy = redundancy;
+        }
+        vault.cross_region_restore = self.cross_region_restore.unwrap_or(vault.cross_region_restore);
+        if vault.cross_region_restore && vault.redundancy != Redundancy::GeoRedundant {
+            let message = "crossRegionRestore: it needs storage that is replicated to another region";
+            return Err(ApiError::invalid(message)
+                .recommend("Set the redundancy to GeoRedundant, or cross-region restore to off.")
+                .about(&vault.id));
+        }
+        if let Some(soft_delete) = self.soft_delete {
+            check_soft_delete(vault, soft_delete)?;
+            vault.soft_delete = soft_delete;
+        }
+        if let Some(tags) = &self.tags {
+            check_tags(tags)?;
+            vault.tags.clone_from(tags);
+        }
+        Ok(())
+    }
+}
+
+fn check_soft_delete(vault: &RecoveryVault, new: SoftDelete) -> Result<()> {
+    if vault.soft_delete.state == SoftDeleteState::AlwaysOn && new.state != SoftDeleteState::AlwaysOn {
+        let message =
+            format!("soft delete of the vault {} is always on: that cannot be undone", vault.id.name());
+        return Err(ApiError::new(Problem::Conflict, message)
+            .recommend("Leave it on; where it must be off, use another vault.")
+            .about(&vault.id));
+    }
+    if !SOFT_DELETE_DAYS.contains(&new.retention_days) {
+        return Err(ApiError::invalid(format!(
+            "softDeleteRetentionPeriodInDays: {} is not from {} to {}",
+            new.retention_days,
+            SOFT_DELETE_DAYS.start(),
+            SOFT_DELETE_DAYS.end()
+        ))
+        .recommend("Give a number of days in these bounds.")
+        .about(&vault.id));
+    }
+    Ok(())
+}
+
+/// The published bounds of tags.
+fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
+    let fits = |(name, value): (&String, &String)| {
+        !name.is_empty()
+            && name.chars().count() <= 512
+            && value.chars().count() <= 256
+            && !name.contains(['<', '>', '%', '&', '\\', '?', '/'])
+    };
+    if tags.len() <= 50 && tags.iter().all(fits) {
+        return Ok(());
+    }
+    Err(ApiError::invalid("tags: there are too many, or one is too long or has an unusual name").recommend(
+        "Give at most 50 tags, with names of at most 512 characters, none of them <>%&\\?/, and values of at most 256.",
+    ))
 }
 
 /// Storage replication. What it means is up to the storage that the operator provides.
@@ -72,7 +203,37 @@ impl Recovery {
         location: &str,
         redundancy: Redundancy,
     ) -> Result<RecoveryVault> {
+        let change = VaultChange { redundancy: Some(redundancy), ..VaultChange::default() };
+        self.new_vault(self.vault_id(group, name)?, location, &change)
+    }
+
+    /// Makes a vault, or changes the one there is; says whether it is new.
+    ///
+    /// # Errors
+    /// As [`create_vault`](Self::create_vault) and [`update_vault`](Self::update_vault); `Conflict` when
+    /// there is one in another region.
+    pub fn put_vault(
+        &self,
+        group: &str,
+        name: &str,
+        location: &str,
+        change: &VaultChange,
+    ) -> Result<(RecoveryVault, bool)> {
         let id = self.vault_id(group, name)?;
+        match documents::find::<RecoveryVault>(self.store(), &id)? {
+            None => self.new_vault(id, location, change).map(|vault| (vault, true)),
+            Some(vault) if !vault.value.location.eq_ignore_ascii_case(location) => {
+                let message = format!("the vault {name} is in {}, and cannot be moved", vault.value.location);
+                Err(ApiError::new(Problem::Conflict, message)
+                    .recommend("Name its region, or make another vault.")
+                    .about(&id))
+            }
+            Some(_) => self.update_vault(&id, change).map(|vault| (vault, false)),
+        }
+    }
+
+    fn new_vault(&self, id: ResourceId, location: &str, change: &VaultChange) -> Result<RecoveryVault> {
+        let name = id.name();
         let others = self.vaults()?;
         if let Some(other) = others.iter().find(|v| v.id.name().eq_ignore_ascii_case(name)) {
             return Err(ApiError::new(
@@ -86,13 +247,16 @@ impl Recovery {
             return Err(ApiError::new(Problem::VaultLimit, message)
                 .recommend("Delete a vault that is no longer used."));
         }
-        let vault = RecoveryVault {
+        let mut vault = RecoveryVault {
             id,
             location: location.to_owned(),
-            redundancy,
+            redundancy: Redundancy::default(),
             created: self.now(),
             tags: BTreeMap::new(),
+            soft_delete: SoftDelete::default(),
+            cross_region_restore: false,
         };
+        change.apply(&mut vault, false)?;
         let policy = Policy::default_of(&vault.id)?;
         let mut batch = self.batch();
         batch.changes.extend([documents::create(&vault)?, documents::create(&policy)?]);
@@ -115,6 +279,42 @@ impl Recovery {
     /// `StateUnavailable`.
     pub fn vaults(&self) -> Result<Vec<RecoveryVault>> {
         documents::list(self.store(), "")
+    }
+
+    /// Changes a vault.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for another redundancy while an item is registered, for soft delete that is
+    /// always on, and when the vault was changed at the same time; `InvalidParameter`.
+    pub fn update_vault(&self, id: &ResourceId, change: &VaultChange) -> Result<RecoveryVault> {
+        let mut vault = documents::load::<RecoveryVault>(self.store(), id)?;
+        let before = vault.value.clone();
+        change.apply(&mut vault.value, self.storage_locked(id)?)?;
+        if vault.value == before {
+            return Ok(before);
+        }
+        let mut batch = self.batch();
+        batch.changes.push(documents::replace(&vault)?);
+        let detail = serde_json::json!({
+            "redundancy": vault.value.redundancy,
+            "crossRegionRestore": vault.value.cross_region_restore,
+            "softDelete": vault.value.soft_delete,
+            "tags": vault.value.tags,
+        });
+        batch.events.push(self.event("vault.update", id, Some(detail))?);
+        self.commit(&batch)?;
+        Ok(vault.value)
+    }
+
+    /// Whether the redundancy of a vault can no longer be changed: an item is registered, protected or
+    /// not, deleted softly or not.
+    ///
+    /// # Errors
+    /// `StateUnavailable`.
+    pub fn storage_locked(&self, vault: &ResourceId) -> Result<bool> {
+        let items =
+            self.store().count_kind(ProtectedItem::KIND, &vault.key()).map_err(documents::unavailable)?;
+        Ok(items > 0)
     }
 
     /// Deletes a vault that holds nothing.

@@ -43,9 +43,18 @@ impl<'a> JobRun<'a> {
     /// # Errors
     /// `OperationInProgress`, `StateUnavailable`.
     pub(crate) fn begin(recovery: &'a Recovery, new: NewJob<'_>, cancel: &Cancel) -> Result<Self> {
+        Self::begin_with(recovery, new, cancel, recovery.batch())
+    }
+
+    /// [`begin`](Self::begin), together with other changes.
+    pub(crate) fn begin_with(
+        recovery: &'a Recovery,
+        new: NewJob<'_>,
+        cancel: &Cancel,
+        mut batch: Batch,
+    ) -> Result<Self> {
         let job = new.job(recovery)?;
         let row = record::row(&job, Some(Owner::command().encode()?), 1, recovery.now())?;
-        let mut batch = recovery.batch();
         batch.jobs.push(JobChange::Insert(row.clone()));
         batch.events.push(recovery.event("job.begin", &job.id, Some(job.operation.name().into()))?);
         recovery.store().commit(&batch).map_err(|e| occupied(&job, e))?;

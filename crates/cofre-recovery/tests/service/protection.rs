@@ -112,7 +112,7 @@ fn deleted_data_can_be_taken_back_until_their_day() {
         assert_eq!(refused.problem(), Problem::Conflict, "{refused:?}");
     }
     world.clock.forward(13 * DAY);
-    worker(&world).tick().unwrap();
+    worker(&world).tick(&Unobserved);
     assert!(worker(&world).run_one(&Unobserved, &Cancel::new()).unwrap().is_none(), "not yet");
 
     let back = done(recovery.undelete(&item), Operation::Undelete);
@@ -123,8 +123,8 @@ fn deleted_data_can_be_taken_back_until_their_day() {
 
     recovery.delete_backup_data(&item).unwrap();
     world.clock.forward(14 * DAY + 1);
-    worker(&world).tick().unwrap();
-    worker(&world).tick().unwrap();
+    worker(&world).tick(&Unobserved);
+    worker(&world).tick(&Unobserved);
     let removal = worker(&world).run_one(&Unobserved, &Cancel::new()).unwrap().unwrap();
     assert_eq!((removal.status, removal.user_triggered), (JobStatus::Completed, false), "{removal:?}");
     assert!(worker(&world).run_one(&Unobserved, &Cancel::new()).unwrap().is_none(), "one removal");
@@ -147,7 +147,7 @@ fn a_removal_that_died_half_way_is_done_again_and_not_taken_back() {
     backup(&world, &item).unwrap();
     recovery.delete_backup_data(&item).unwrap();
     world.clock.forward(14 * DAY + 1);
-    worker(&world).tick().unwrap();
+    worker(&world).tick(&Unobserved);
     // the folder cannot go: something in it is not ours to delete
     let id = recovery.item(&item).unwrap().repository.unwrap().id;
     let folder = world.folder.path().join("repositories").join(&id);
