@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     capture::{self, ProofDisk},
     checks::{self, NamedKeys},
-    documents::{self, unavailable},
+    documents::{self, Loaded, unavailable},
     header::{self, Found},
     item::{ProtectedItem, ProtectionState},
     item_repository::transfer_failed,
@@ -63,7 +63,8 @@ impl Recovery {
     /// `NotFound`, `Conflict` for an item whose protection is stopped, `InvalidParameter`, `OperationInProgress`.
     pub fn submit_backup(&self, item: &ResourceId, request: &BackupRequest) -> Result<Job> {
         let item = self.backup_allowed(item, request)?;
-        self.submit(new_backup(&item, request))
+        let batch = self.slot_handled(&item, request)?;
+        self.submit_with(new_backup(&item.value, request), batch)
     }
 
     /// Backs an item up now, in this process. The point is kept until `retain_until`, 30 days where none is given.
@@ -78,35 +79,75 @@ impl Recovery {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Finished<BackupReport>> {
-        let request = BackupRequest { retain_until, ..BackupRequest::user() };
-        let item = self.backup_allowed(item, &request)?;
-        let mut run = JobRun::begin(self, new_backup(&item, &request), cancel)?;
+        self.backup_here(item, &BackupRequest { retain_until, ..BackupRequest::user() }, progress, cancel)
+    }
+
+    /// Backs an item up in this process, as the schedule asks for. Its point is kept as the policy says; the time of
+    /// the schedule counts as handled, however the backup ends.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup).
+    pub fn backup_scheduled(
+        &self,
+        item: &ResourceId,
+        slot: Timestamp,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Finished<BackupReport>> {
+        let request = BackupRequest { retain_until: None, trigger: Trigger::Schedule { slot } };
+        self.backup_here(item, &request, progress, cancel)
+    }
+
+    fn backup_here(
+        &self,
+        item: &ResourceId,
+        request: &BackupRequest,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Finished<BackupReport>> {
+        let item = self.backup_allowed(item, request)?;
+        let batch = self.slot_handled(&item, request)?;
+        let mut run = JobRun::begin_with(self, new_backup(&item.value, request), cancel, batch)?;
         run.keep_alive();
-        Ok(self.conduct_backup(run, &request, progress))
+        Ok(self.conduct_backup(run, request, progress))
     }
 
     /// The item, if it may be backed up as asked.
-    fn backup_allowed(&self, item: &ResourceId, request: &BackupRequest) -> Result<ProtectedItem> {
-        let item = documents::load::<ProtectedItem>(self.store(), item)?.value;
-        item.refuse_deleted()?;
-        if item.protection_state == ProtectionState::ProtectionStopped {
-            let message = format!("the protection of {} is stopped", item.friendly_name);
+    fn backup_allowed(&self, item: &ResourceId, request: &BackupRequest) -> Result<Loaded<ProtectedItem>> {
+        let item = documents::load::<ProtectedItem>(self.store(), item)?;
+        item.value.refuse_deleted()?;
+        if item.value.protection_state == ProtectionState::ProtectionStopped {
+            let message = format!("the protection of {} is stopped", item.value.friendly_name);
             return Err(ApiError::new(Problem::Conflict, message)
                 .recommend("Resume it first: `cofre protection resume`.")
-                .about(&item.id));
+                .about(&item.value.id));
         }
-        self.kept(&item, request)?;
+        self.kept(&item.value, request)?;
         Ok(item)
     }
 
-    /// How long the point of a backup is kept: as the policy says where a schedule asks for it, else as was asked for.
-    fn kept(&self, item: &ProtectedItem, request: &BackupRequest) -> Result<Kept> {
+    /// Notes that a time of the schedule is handled, in the transaction that begins its job.
+    fn slot_handled(&self, item: &Loaded<ProtectedItem>, request: &BackupRequest) -> Result<Batch> {
+        let mut batch = self.batch();
         if let Trigger::Schedule { slot } = request.trigger {
-            return self.kept_by_policy(item, slot);
+            let mut item = item.clone();
+            item.value.last_slot = Some(slot);
+            batch.changes.push(documents::replace(&item)?);
         }
+        Ok(batch)
+    }
+
+    /// How long the point of a backup is kept, and why.
+    fn kept(&self, item: &ProtectedItem, request: &BackupRequest) -> Result<Kept> {
         let now = self.now();
-        let days = i64::from(self.settings().limits.on_demand_days);
-        let expiry = request.retain_until.unwrap_or(now + SignedDuration::from_hours(24 * days));
+        let expiry = match (request.trigger, request.retain_until) {
+            (Trigger::Schedule { slot }, None) => return self.kept_by_policy(item, slot),
+            (_, Some(until)) => until,
+            (Trigger::User, None) => {
+                let days = i64::from(self.settings().limits.on_demand_days);
+                now + SignedDuration::from_hours(24 * days)
+            }
+        };
         if expiry <= now {
             return Err(ApiError::invalid(format!("a point cannot be kept until {expiry}: that is over")));
         }
@@ -189,10 +230,9 @@ impl Recovery {
         progress: &dyn Progress,
     ) -> Result<BackupReport> {
         // the lock of the item is held: it is read again
-        self.backup_allowed(item, request)?;
-        let mut item = documents::load::<ProtectedItem>(self.store(), item)?;
-        let cancel = run.lease().cancel();
+        let mut item = self.backup_allowed(item, request)?;
         let kept = self.kept(&item.value, request)?;
+        let cancel = run.lease().cancel();
         let (machine, named) = self.preflight(&item.value.source_resource_id)?;
         let repository = self.prepare_repository(&mut item)?;
         run.start(TAKE_SNAPSHOT)?;

@@ -38,12 +38,12 @@ pub struct ProtectedItem {
     pub repository: Option<ItemRepository>,
     /// Since when it is protected.
     pub created: Timestamp,
+    /// The time of the schedule that was handled last: nothing older is made up for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_slot: Option<Timestamp>,
     /// That what was backed up is to go, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
-    /// The time of the schedule that was handled last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_slot: Option<Timestamp>,
 }
 
 /// What was backed up of an item is to go. Until then nothing is restored from it.

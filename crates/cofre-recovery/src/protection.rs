@@ -98,7 +98,7 @@ impl Recovery {
             );
             return Err(ApiError::new(Problem::VaultLimit, message).about(&vault.id));
         }
-        self.check_policy_limit(policy, &items, None)?;
+        self.check_policy_users(policy, &items, None)?;
         Ok((machine, keys))
     }
 
@@ -179,8 +179,8 @@ impl Recovery {
             last_backup_time: None,
             repository: None,
             created: self.now(),
-            deletion: None,
             last_slot: None,
+            deletion: None,
         };
         self.at_once(&item, Operation::ConfigureBackup, || {
             let mut batch = self.batch();
@@ -281,8 +281,11 @@ impl Recovery {
             item.policy_id = self.policy_for(item, policy)?;
             let any = self.recovery_points_visible(&item.id)?;
             item.protection_state = if any { ProtectionState::Protected } else { ProtectionState::IRPending };
+            // what was due while it was stopped is not made up for
+            item.last_slot = Some(self.now());
             Ok(())
         })
+        .inspect(|finished| self.follow_policy(finished))
     }
 
     /// Gives a protected machine another policy of its vault. A job `ConfigureBackup`.
@@ -299,9 +302,23 @@ impl Recovery {
                     .recommend("Resume it with that policy: `cofre protection resume`.")
                     .about(&item.id));
             }
-            item.policy_id = self.policy_for(item, policy)?;
+            let policy = self.policy_for(item, policy)?;
+            if item.policy_id != policy {
+                // its schedule begins now
+                item.last_slot = Some(self.now());
+            }
+            item.policy_id = policy;
             Ok(())
         })
+        .inspect(|finished| self.follow_policy(finished))
+    }
+
+    /// Moves the dates of the points to where the item's policy has them now.
+    fn follow_policy(&self, finished: &Finished<ProtectedItem>) {
+        if let Ok(item) = &finished.result {
+            // the next clean-up does it before it deletes anything, should this fail
+            let _ = self.redate(&item.id);
+        }
     }
 
     /// Takes the deletion of an item's backup data back; its protection stays stopped. A job `Undelete`.
@@ -328,12 +345,12 @@ impl Recovery {
     /// The id of a policy of an item's vault, if the item may have it.
     fn policy_for(&self, item: &ProtectedItem, policy: &str) -> Result<ResourceId> {
         let policy = self.policy(&item.vault_id, policy)?;
-        self.check_policy_limit(&policy, &self.items(Some(&item.vault_id))?, Some(&item.id))?;
+        self.check_policy_users(&policy, &self.items(Some(&item.vault_id))?, Some(&item.id))?;
         Ok(policy.id)
     }
 
     /// V13: how many machines a policy may have. Those that are stopped do not count, nor does `except`.
-    fn check_policy_limit(
+    fn check_policy_users(
         &self,
         policy: &Policy,
         items: &[ProtectedItem],

@@ -73,8 +73,6 @@ pub struct Limits {
     pub disk_bytes: u64,
     /// Days that a point of an on-demand backup is kept when nothing else was asked for.
     pub on_demand_days: u32,
-    /// Days that deleted backup data can be taken back.
-    pub soft_delete_days: u32,
 }
 
 /// How jobs are run.
@@ -94,8 +92,10 @@ pub struct JobSettings {
     pub retries: u32,
     /// Seconds before the first of these; each later one waits twice as long.
     pub retry_seconds: u64,
-    /// Seconds between two looks of a worker at what is due: schedules, and what is to be cleaned up.
+    /// Seconds between two looks of a worker at what is due: schedules, and deletions.
     pub tick_seconds: u64,
+    /// Seconds between two rounds, of all workers together, in which points whose date has passed are deleted.
+    pub clean_up_seconds: u64,
 }
 
 impl Default for JobSettings {
@@ -108,6 +108,7 @@ impl Default for JobSettings {
             retries: 2,
             retry_seconds: 30,
             tick_seconds: 30,
+            clean_up_seconds: 3600,
         }
     }
 }
@@ -124,7 +125,6 @@ impl Default for Limits {
             data_disks: 32,
             disk_bytes: 32 << 40,
             on_demand_days: 30,
-            soft_delete_days: 14,
         }
     }
 }

@@ -25,6 +25,9 @@ pub(crate) struct JobRun<'a> {
     keeper: Option<JoinHandle<()>>,
 }
 
+/// For how long after its begin a job that was taken over waits for a repository that is in use.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+
 /// What becomes of a job whose work failed.
 enum Verdict {
     Lost,
@@ -40,9 +43,18 @@ impl<'a> JobRun<'a> {
     /// # Errors
     /// `OperationInProgress`, `StateUnavailable`.
     pub(crate) fn begin(recovery: &'a Recovery, new: NewJob<'_>, cancel: &Cancel) -> Result<Self> {
+        Self::begin_with(recovery, new, cancel, recovery.batch())
+    }
+
+    /// [`begin`](Self::begin), together with other changes.
+    pub(crate) fn begin_with(
+        recovery: &'a Recovery,
+        new: NewJob<'_>,
+        cancel: &Cancel,
+        mut batch: Batch,
+    ) -> Result<Self> {
         let job = new.job(recovery)?;
         let row = record::row(&job, Some(Owner::command().encode()?), 1, recovery.now())?;
-        let mut batch = recovery.batch();
         batch.jobs.push(JobChange::Insert(row.clone()));
         batch.events.push(recovery.event("job.begin", &job.id, Some(job.operation.name().into()))?);
         recovery.store().commit(&batch).map_err(|e| occupied(&job, e))?;
@@ -194,7 +206,12 @@ impl<'a> JobRun<'a> {
         }
         // what the row says last
         let _ = self.lease.beat();
-        let tried = self.job().attempts.len();
+        let job = self.job();
+        let tried = job.attempts.len();
+        // the process it was taken from may live, or have died where nobody sees it: its hold on the repository ends
+        let patient = job.take_overs > 0
+            && error.problem() == Problem::OperationInProgress
+            && self.recovery.now() < job.start_time + PATIENCE;
         if self.lease.is_lost() {
             Verdict::Lost
         } else if self.lease.is_cancelled() {
@@ -203,6 +220,9 @@ impl<'a> JobRun<'a> {
             Verdict::Failed
         } else if self.stop.is_cancelled() {
             Verdict::GivenBack
+        } else if patient {
+            let wait = i64::try_from(settings.retry_seconds.min(86_400)).unwrap_or(86_400);
+            Verdict::Later(self.recovery.now() + SignedDuration::from_secs(wait))
         } else if error.problem().row().transient && tried < settings.retries as usize {
             let wait = settings.retry_seconds.saturating_mul(1 << tried.min(16));
             let wait = SignedDuration::from_secs(i64::try_from(wait.min(86_400)).unwrap_or(86_400));
@@ -222,6 +242,9 @@ impl<'a> JobRun<'a> {
     fn give_back(&self, again: Timestamp, attempt: Option<Attempt>) -> Result<Job> {
         let back = |job: &mut Job| {
             record::rewind(job);
+            // one that waits for the same thing all the time says so once
+            let same = |last: &mut Attempt| attempt.as_ref().is_some_and(|a| a.error.code == last.error.code);
+            job.attempts.pop_if(|last| job.take_overs > 0 && same(last));
             job.attempts.extend(attempt.clone());
             Ok(())
         };

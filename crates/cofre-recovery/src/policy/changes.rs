@@ -45,7 +45,7 @@ impl Recovery {
         let mut batch = self.batch();
         let record = serde_json::to_value(&properties).ok();
         let Some(mut stored) = documents::find::<Policy>(self.store(), &id)? else {
-            self.check_policies_limit(&vault)?;
+            self.check_policy_limit(&vault)?;
             let policy = Policy { id, properties, scheduled_since: Some(self.now()) };
             batch.changes.push(documents::create(&policy)?);
             batch.events.push(self.event("policy.create", &policy.id, record)?);
@@ -67,7 +67,7 @@ impl Recovery {
         Ok((stored.value, false))
     }
 
-    fn check_policies_limit(&self, vault: &ResourceId) -> Result<()> {
+    fn check_policy_limit(&self, vault: &ResourceId) -> Result<()> {
         let (there, most) = (self.policies(vault)?.len() as u64, self.settings().limits.policies_per_vault);
         if there < most {
             return Ok(());

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../cofre-store/tests/bodies/mod.rs"]
+mod bodies;
 mod capture;
+mod jobs;
 mod limits;
+mod protection;
+mod sharing;
 mod world;

@@ -93,7 +93,7 @@ impl StorageAccounts for Accounts {
     }
 }
 
-type Hook = Box<dyn FnOnce() + Send>;
+pub(crate) type Hook = Box<dyn FnOnce() + Send>;
 
 /// Reads images, and does something once while a snapshot is taken.
 pub(crate) struct Watched {
@@ -104,21 +104,61 @@ pub(crate) struct Watched {
 impl Driver for Watched {
     fn snapshot(&self, machine: &VirtualMachine) -> ApiResult<Snapshot> {
         let snapshot = self.images.snapshot(machine)?;
-        if let Some(hook) = self.during.lock().unwrap().take() {
+        // it may take snapshots itself
+        let hook = self.during.lock().unwrap().take();
+        if let Some(hook) = hook {
             hook();
         }
         Ok(snapshot)
     }
 }
 
+/// What the services of a world share.
+#[derive(Clone)]
+struct Shared {
+    folder: PathBuf,
+    settings: Settings,
+    vaults: Arc<KeyVaults>,
+    driver: Arc<Watched>,
+    backup: Caller,
+    clock: Arc<MovedClock>,
+}
+
+impl Shared {
+    fn service(&self, store: Arc<Store>) -> Recovery {
+        let path = |name: &str| self.folder.join(name);
+        let keys = LocalKeyVaults::new(self.vaults.clone(), self.backup.clone(), Arc::new(InProcess));
+        Recovery::new(Parts {
+            place: kit::Place {
+                tenant_id: TENANT.into(),
+                subscription_id: SUBSCRIPTION.into(),
+                location: "local".into(),
+                geography: "local".into(),
+            },
+            settings: self.settings.clone(),
+            store,
+            service_key: ServiceKey::from_file(&path("service.key")).unwrap(),
+            recovery_key: RecoveryKey::generate().unwrap().public().unwrap(),
+            repositories: path("repositories"),
+            driver: self.driver.clone(),
+            keys: Arc::new(keys),
+            accounts: Arc::new(Accounts(path("storage"))),
+            clock: self.clock.clone(),
+            software: "test".into(),
+        })
+    }
+}
+
 pub(crate) struct World {
     pub(crate) folder: TempDir,
     pub(crate) recovery: Arc<Recovery>,
+    pub(crate) store: Arc<Store>,
     pub(crate) vaults: Arc<KeyVaults>,
     pub(crate) driver: Arc<Watched>,
     pub(crate) operator: Caller,
     pub(crate) backup: Caller,
     pub(crate) clock: Arc<MovedClock>,
+    parts: Shared,
 }
 
 fn caller(name: &str) -> Caller {
@@ -133,6 +173,12 @@ fn caller(name: &str) -> Caller {
 impl World {
     pub(crate) fn new(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("cofre.db")).unwrap();
+        Self::on(settings, folder, store)
+    }
+
+    /// A world whose state is in this store.
+    pub(crate) fn on(settings: Settings, folder: TempDir, store: Store) -> Self {
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("vm")).unwrap();
         fs::create_dir_all(path("storage/default")).unwrap();
@@ -146,30 +192,26 @@ impl World {
         let (operator, backup) = (caller("operator"), caller("backup"));
         let images = ImageDriver::new(vec![path("vm").canonicalize().unwrap()]);
         let driver = Arc::new(Watched { images, during: Mutex::new(None) });
-        let recovery = Recovery::new(Parts {
-            place: kit::Place {
-                tenant_id: TENANT.into(),
-                subscription_id: SUBSCRIPTION.into(),
-                location: "local".into(),
-                geography: "local".into(),
-            },
-            settings,
-            store: Arc::new(Store::open(&path("cofre.db")).unwrap()),
-            service_key: ServiceKey::create_file(&path("service.key")).unwrap(),
-            recovery_key: RecoveryKey::generate().unwrap().public().unwrap(),
-            repositories: path("repositories"),
-            driver: driver.clone(),
-            keys: Arc::new(LocalKeyVaults::new(vaults.clone(), backup.clone(), Arc::new(InProcess))),
-            accounts: Arc::new(Accounts(path("storage"))),
-            clock: clock.clone(),
-            software: "test".into(),
-        });
-        Self { folder, recovery: Arc::new(recovery), vaults, driver, operator, backup, clock }
+        ServiceKey::create_file(&path("service.key")).unwrap();
+        let store = Arc::new(store);
+        let parts = Shared { folder: folder.path().to_owned(), settings, vaults, driver, backup, clock };
+        let recovery = Arc::new(parts.service(store.clone()));
+        let Shared { vaults, driver, backup, clock, .. } = parts.clone();
+        Self { folder, recovery, store, vaults, driver, operator, backup, clock, parts }
     }
 
-    /// A vault `v`, and a key vault with access granted and a key in it.
+    /// Another service on the same state, as another process would have.
+    pub(crate) fn another(&self, store: Store) -> Arc<Recovery> {
+        Arc::new(self.parts.service(Arc::new(store)))
+    }
+
+    /// A vault `v1`, and a key vault with access granted and a key in it.
     pub(crate) fn ready() -> (Self, ResourceId) {
-        let world = Self::new(Settings::default());
+        Self::ready_with(Settings::default())
+    }
+
+    pub(crate) fn ready_with(settings: Settings) -> (Self, ResourceId) {
+        let world = Self::new(settings);
         let vault = world.recovery.create_vault("g", "v1", "local", Redundancy::GeoRedundant).unwrap().id;
         world.key_vault("kv1");
         (world, vault)
@@ -261,6 +303,15 @@ impl World {
             encryption_settings: None,
             tags: Default::default(),
         }
+    }
+
+    /// A protected machine of one plain disk of one mebibyte.
+    pub(crate) fn plain(&self, vault: &ResourceId, name: &str) -> ResourceId {
+        let path = self.folder.path().join("vm").canonicalize().unwrap().join(format!("{name}.raw"));
+        fs::write(&path, name.repeat((1 << 20) / name.len() + 1).as_bytes()).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 20).unwrap();
+        let machine = self.machine(name, Self::disk("os", &path, None), Vec::new());
+        self.protect(vault, &machine)
     }
 
     pub(crate) fn protect(&self, vault: &ResourceId, machine: &VirtualMachine) -> ResourceId {
