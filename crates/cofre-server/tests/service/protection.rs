@@ -1,5 +1,6 @@
 //! Machines under a vault's protection: found, protected, stopped, deleted.
 
+use cofre_repo::{Cancel, progress::Silent};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -226,6 +227,7 @@ fn protection_is_stopped_and_resumed() {
     let deleted = client.get(&item)["properties"].clone();
     assert_eq!(deleted["isScheduledForDeferredDelete"], true, "{deleted:#}");
     assert_eq!(deleted["deferredDeleteTimeRemaining"], "14.00:00:00");
+    assert_eq!(client.names("backupDeletedProtectionContainers"), ["web"]);
     let mut back = stop.clone();
     back["properties"]["isRehydrate"] = json!(true);
     let job = client.job(client.send("PUT", &item, &back));
@@ -233,4 +235,45 @@ fn protection_is_stopped_and_resumed() {
     let there = client.get(&item)["properties"].clone();
     assert_eq!(there["isScheduledForDeferredDelete"], false);
     assert_eq!(there["protectionState"], "ProtectionStopped");
+    assert!(client.names("backupDeletedProtectionContainers").is_empty());
+}
+
+#[test]
+fn a_machine_that_is_encrypted_later_needs_its_key_vault_opened() {
+    let world = World::new();
+    let client = Client { world: &world, token: world.backup_vault() };
+    let item = world.protect(&client.token, "web");
+    let plain = world.back_up(&item);
+    world.encrypt_machine("web", false);
+    let failed = world.recovery.backup(&item.parse().unwrap(), None, &Silent, &Cancel::new()).unwrap();
+    let error = failed.result.unwrap_err();
+    assert_eq!(error.code(), "UserErrorKeyVaultPermissionsNotConfigured");
+    let jobs = format!("{}/backupJobs/{}", recovery_vault_id("bv"), failed.job.id);
+    let job = client.get(&jobs)["properties"].clone();
+    assert_eq!(job["status"], "Failed");
+    let detail = &job["errorDetails"][0];
+    assert_eq!(
+        (&detail["errorCode"], &detail["errorTitle"]),
+        (&json!(5), &json!("UserErrorKeyVaultPermissionsNotConfigured"))
+    );
+    assert!(detail["errorString"].as_str().unwrap().contains("kv1"), "{detail:#}");
+    let shown = client.get(&item)["properties"].clone();
+    assert_eq!(
+        (&shown["healthStatus"], &shown["protectionStatus"]),
+        (&json!("ActionRequired"), &json!("Unhealthy"))
+    );
+    assert!(shown["healthDetails"][0]["message"].as_str().unwrap().contains("keys/backup"), "{shown:#}");
+    assert_eq!(
+        (&shown["lastBackupStatus"], &shown["protectionState"]),
+        (&json!("Failed"), &json!("Protected"))
+    );
+
+    // Granted, the next one is encrypted; the one before is not.
+    world.grant_backup_service();
+    let encrypted = world.back_up(&item);
+    assert_eq!(client.get(&item)["properties"]["healthStatus"], "Passed");
+    let is_encrypted = |point: &str| {
+        client.get(&format!("{item}/recoveryPoints/{point}"))["properties"]["isSourceVMEncrypted"].clone()
+    };
+    assert_eq!((is_encrypted(&plain), is_encrypted(&encrypted)), (json!(false), json!(true)));
 }

@@ -163,14 +163,18 @@ impl World {
     /// A machine `name` that names a secret and a key of the vault `kv1`, which is made and, where `is_granted`, read by
     /// the backup service.
     pub(crate) fn encrypted_machine(&self, name: &str, is_granted: bool) {
+        self.make_machine(name);
+        self.encrypt_machine(name, is_granted);
+    }
+
+    /// Has a machine name keys of the vault `kv1`, which is made.
+    pub(crate) fn encrypt_machine(&self, name: &str, is_granted: bool) {
         let everything = policy(&self.operator, &["all"], &["all"]);
-        let mut policies = vec![everything];
+        let properties = json!({"accessPolicies": [everything], "enabledForDiskEncryption": true});
+        self.make_vault("kv1", &properties);
         if is_granted {
-            let mut backup = policy(&self.operator, &["get", "list", "backup"], &["get", "list", "backup"]);
-            backup["objectId"] = json!(BACKUP_SERVICE);
-            policies.push(backup);
+            self.grant_backup_service();
         }
-        self.make_vault("kv1", &json!({"accessPolicies": policies, "enabledForDiskEncryption": true}));
         let token = self.vault_token(&self.operator);
         let key = json!({"kty": "RSA", "key_size": 2048});
         let key = self.vault("POST", "/keys/kek/create").token(&token).json(&key).send().expect(200);
@@ -183,6 +187,16 @@ impl World {
             "keyEncryptionKey": {"keyUrl": key["key"]["kid"], "sourceVault": {"id": vault_id("kv1")}},
         });
         let token = self.arm_token(&self.operator);
-        self.arm("PUT", &machine_id(name)).token(&token).json(&body).send().expect(201);
+        self.arm("PUT", &machine_id(name)).token(&token).json(&body).send().expect(200);
+    }
+
+    /// Lets the backup service read the vault `kv1`.
+    pub(crate) fn grant_backup_service(&self) {
+        let mut backup = policy(&self.operator, &["get", "list", "backup"], &["get", "list", "backup"]);
+        backup["objectId"] = json!(BACKUP_SERVICE);
+        let token = self.arm_token(&self.operator);
+        let target = format!("{}/accessPolicies/add", vault_id("kv1"));
+        let body = json!({"properties": {"accessPolicies": [backup]}});
+        self.arm("PUT", &target).token(&token).json(&body).send().expect(200);
     }
 }

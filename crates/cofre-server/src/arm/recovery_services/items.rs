@@ -39,8 +39,11 @@ fn page<'a>(
     (found, next)
 }
 
-/// `GET …/backupProtectionContainers`.
-pub(super) fn containers(visit: &Visit<'_>) -> Result<Answer, Refusal> {
+/// `GET …/backupProtectionContainers`, and `…/backupDeletedProtectionContainers` with those alone whose data were deleted.
+pub(super) fn containers(
+    visit: &Visit<'_>,
+    of_list: impl Fn(&ProtectedItem) -> bool,
+) -> Result<Answer, Refusal> {
     let filter = Filter::parse(visit.call.target.query.get("$filter"))?.only(&[
         "backupManagementType",
         "friendlyName",
@@ -51,8 +54,9 @@ pub(super) fn containers(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let after = paging::position(visit.call)?;
     let items = visit.recovery.items(Some(&visit.vault.id))?;
     let any = of_machines(&filter) && eq(filter.get("status"), "Registered");
-    let (found, next) =
-        page(&items, after.as_deref(), |item| any && eq(filter.get("friendlyName"), &item.friendly_name));
+    let (found, next) = page(&items, after.as_deref(), |item| {
+        any && of_list(item) && eq(filter.get("friendlyName"), &item.friendly_name)
+    });
     let shown = found.iter().map(|item| container_json(visit, item)).collect();
     Ok(paging::page(visit.call, shown, next.as_deref()))
 }
