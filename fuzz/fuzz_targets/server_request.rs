@@ -16,7 +16,10 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue},
 };
 use cofre_arm::{ApiError, Problem};
-use cofre_compute::ImageDriver;
+use cofre_compute::{
+    DeploymentModel, Disk, Image, ImageDriver, OsType, PowerState, ProvisioningState, VirtualMachine,
+};
+use cofre_disk::ImageFormat;
 use cofre_keyvault::{
     AccessPolicy, AuditEvent, Caller, KeyPermission, KeySpec, KeyVaults, Permissions, Place, Principal,
     RootKey, SecretPermission, SecretSpec, SecretValue, SystemClock, VaultSpec,
@@ -28,6 +31,7 @@ use cofre_recovery::{
     settings::Settings,
     storage_account::{StorageAccount, StorageAccounts},
     trust::{RecoveryPublicKey, ServiceKey, kit},
+    vault::Redundancy,
 };
 use cofre_server::{
     App, Parts,
@@ -145,7 +149,9 @@ fn world() -> World {
     state.frozen.store(true, Ordering::Relaxed);
 
     let folder = std::env::temp_dir().join(format!("cofre-fuzz-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
+    let images = folder.join("vm");
+    std::fs::create_dir_all(&images).expect("a folder");
+    std::fs::write(images.join("web.raw"), [7; 4096]).expect("an image");
     let path = folder.join("token.key");
     if !path.exists() {
         TokenKey::create_file(&path).expect("a key");
@@ -168,15 +174,15 @@ fn world() -> World {
         store: store.clone(),
         service_key: ServiceKey::from_file(&service_key).expect("a key"),
         recovery_key: RecoveryPublicKey::from_pem(RECOVERY_KEY).expect("a key"),
-        // Nothing is ever backed up, and no image may be opened.
+        // There is no worker: what is queued stays so, and nothing is ever written there.
         repositories: folder.join("repositories"),
-        driver: Arc::new(ImageDriver::new(Vec::new())),
+        driver: Arc::new(ImageDriver::new(vec![images.clone()])),
         keys: Arc::new(LocalKeyVaults::new(key_vaults.clone(), backup, prover.clone())),
         accounts: Arc::new(NoAccounts),
         clock: Arc::new(cofre_repo::clock::SystemClock),
         software: "fuzz".into(),
     });
-    std::fs::remove_dir_all(&folder).expect("removed");
+    protect(&recovery, &images.join("web.raw"));
     let audiences =
         [MANAGEMENT_AUDIENCE.to_owned(), addresses.key_vault_audience(), addresses.graph_audience()];
     let bearer = audiences.map(|audience| {
@@ -213,6 +219,32 @@ impl HeaderProver for NoProver {
     fn try_open(&self, _header: &[u8], _data_size: u64, _secret: &[u8]) -> ProverAnswer {
         ProverAnswer::Unsupported("not here".to_owned())
     }
+}
+
+/// The vault `bv`, and the machine `web`, which it protects.
+fn protect(recovery: &Recovery, image: &std::path::Path) {
+    let vault = recovery.create_vault("g", "bv", "local", Redundancy::GeoRedundant).expect("a vault");
+    let machine = VirtualMachine {
+        id: recovery.machine_id("g", "web").expect("an id"),
+        vm_id: OWNER.to_owned(),
+        location: "local".to_owned(),
+        model: DeploymentModel::ResourceManager,
+        vm_size: "Standard_B1s".to_owned(),
+        os_type: OsType::Linux,
+        provisioning_state: ProvisioningState::Succeeded,
+        power_state: PowerState::Deallocated,
+        os_disk: Disk {
+            name: "os".to_owned(),
+            image: Image { path: image.to_owned(), format: ImageFormat::Raw },
+            encryption_settings: None,
+        },
+        data_disks: Vec::new(),
+        encryption_settings: None,
+        tags: Default::default(),
+    };
+    recovery.register_machine(&machine).expect("a machine");
+    let done = recovery.enable_protection(&vault.id, &machine.id, "DefaultPolicy").expect("a job");
+    done.result.expect("an item");
 }
 
 /// There is nowhere to restore to.
