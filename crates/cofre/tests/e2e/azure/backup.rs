@@ -201,10 +201,68 @@ fn the_whole_story() {
     vault.az.done(&Vault::line(&format!("recoverypoint list {WEB} -o table")));
 
     restores(&service, &vault, &first, &image);
-    let run = vault.az.run(&Vault::line(&format!("job stop -n {}", "44444444-4444-4444-8444-444444444444")));
-    assert_ne!(run.code, Some(0), "{run:#?}");
+    let over = vault.json("job list --query [0].name");
+    vault.refused(&format!("job stop -n {}", over.as_str().unwrap()), &["UserErrorJobNotRunning"]);
     endings(&service, &vault);
     audit(&service);
+}
+
+#[test]
+fn vaults_and_their_settings() {
+    let service = Service::start();
+    let vault = Vault { az: service.operator_az() };
+    let az = &vault.az;
+    az.done("group create -n other -l local");
+    // The client asks for soft delete that cannot be switched off.
+    az.done("backup vault create -g default -n bv -l local");
+    let properties = "backup vault backup-properties";
+    let shown = || az.json(&format!("{properties} show -g default -n bv --query [].properties"));
+    let [storage, security] = [&shown()[0], &shown()[1]];
+    assert_eq!(
+        (&storage["storageModelType"], &storage["storageTypeState"]),
+        (&json!("GeoRedundant"), &json!("Unlocked"))
+    );
+    assert_eq!(
+        (&security["softDeleteFeatureState"], &security["softDeleteRetentionPeriodInDays"]),
+        (&json!("AlwaysOn"), &json!(14))
+    );
+    az.done(&format!("{properties} set -g default -n bv --backup-storage-redundancy LocallyRedundant"));
+    assert_eq!(shown()[0]["storageModelType"], "LocallyRedundant");
+    // Made by another client, it can be.
+    let other = format!(
+        "{}/resourceGroups/other/providers/Microsoft.RecoveryServices/vaults/bv3",
+        service.subscription()
+    );
+    az.put(&other, &json!({"location": "local", "properties": {}}));
+    az.done(&format!("{properties} set -g other -n bv3 --soft-delete-feature-state Disable"));
+    let state = format!("{properties} show -g other -n bv3 --query [1].properties.softDeleteFeatureState");
+    assert_eq!(az.json(&state), "Disabled");
+    az.done("backup vault delete -g other -n bv3 --yes");
+    assert_eq!(az.json("backup vault update -g default -n bv --tags a=b --query tags"), json!({"a": "b"}));
+    assert_eq!(az.json("backup vault list -g other"), json!([]));
+    az.refused("backup vault create -g other -n bv -l local", 1, &["Conflict", "bv"]);
+    az.refused("backup vault create -g other -n bv2 -l mars", 1, &["InvalidParameter", "mars"]);
+    az.refused("backup vault show -g default -n none", 3, &["ResourceNotFound"]);
+
+    fs::write(service.path("policy.json"), vault.json("policy get-default-for-vm").to_string()).unwrap();
+    vault.json(&format!("policy create -n weekly --policy @policy.json {MACHINES}"));
+    vault.az.done(&Vault::line("policy delete -n weekly"));
+    assert_eq!(vault.json("policy list --query [].name"), json!(["DefaultPolicy"]));
+    vault.refused("policy delete -n DefaultPolicy", &["DefaultPolicy"]);
+
+    // Whoever may only look is told what he lacks.
+    let watcher = service.principal("watcher");
+    service.cofre(&format!("role assignment create --assignee {} --role 'Backup Reader'", watcher.object));
+    let looks = service.az("watcher");
+    looks.login(&watcher);
+    assert_eq!(looks.json("backup vault list --query [].name"), json!(["bv"]));
+    looks.refused(
+        "backup vault delete -g default -n bv --yes",
+        1,
+        &["AuthorizationFailed", "Microsoft.RecoveryServices/vaults/delete"],
+    );
+    az.done("backup vault delete -g default -n bv --yes");
+    assert_eq!(az.json("backup vault list"), json!([]));
 }
 
 fn policies(service: &Service, vault: &Vault<'_>) {
