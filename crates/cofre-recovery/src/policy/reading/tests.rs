@@ -1,0 +1,100 @@
+use serde_json::json;
+
+use super::*;
+
+fn sent() -> Value {
+    // as the published client sends back what it printed
+    json!({"eTag": null, "location": null, "resourceGroup": "rg1", "tags": null, "properties": {
+        "backupManagementType": "AzureIaasVM",
+        "instantRpDetails": {"azureBackupRgNamePrefix": null, "azureBackupRgNameSuffix": null},
+        "instantRpRetentionRangeInDays": 2, "policyType": "V1", "protectedItemsCount": 0,
+        "resourceGuardOperationRequests": null,
+        "retentionPolicy": {"dailySchedule": {"retentionDuration": {"count": 30, "durationType": "Days"},
+                "retentionTimes": ["2026-01-01T02:00:00+00:00"]},
+            "monthlySchedule": null, "retentionPolicyType": "LongTermRetentionPolicy",
+            "weeklySchedule": null, "yearlySchedule": null},
+        "schedulePolicy": {"hourlySchedule": null, "schedulePolicyType": "SimpleSchedulePolicy",
+            "scheduleRunDays": null, "scheduleRunFrequency": "daily",
+            "scheduleRunTimes": ["2026-01-01T02:00:00+00:00"], "scheduleWeeklyFrequency": 0},
+        "snapshotConsistencyType": null,
+        "tieringPolicy": {"ArchivedRP": {"duration": 0, "durationType": "Invalid", "tieringMode": "DoNotTier"}},
+        "timeZone": "UTC"}})
+}
+
+#[test]
+fn what_the_client_sends_back_is_read() {
+    let policy = read(&sent()).unwrap();
+    assert_eq!(policy.schedule_policy.time_of_day(), civil::time(2, 0, 0, 0));
+    assert_eq!(policy.schedule_policy.schedule_run_frequency, Frequency::Daily);
+    assert_eq!(policy.retention_policy.daily_schedule.as_ref().unwrap().retention_duration.count, 30);
+    assert!(policy.retention_policy.yearly_schedule.is_none());
+    assert_eq!(read(&sent()["properties"]).unwrap(), policy, "the properties alone are as good");
+    let vault = cofre_arm::ResourceId::resource("s", "g", "Microsoft.RecoveryServices/vaults", "v").unwrap();
+    let stored = super::super::Policy {
+        id: vault.child("backupPolicies", "p").unwrap(),
+        properties: policy.clone(),
+        scheduled_since: None,
+    };
+    assert_eq!(read(&stored.wire(7)).unwrap(), policy, "and so is what we show");
+    assert_eq!(stored.wire(7)["protectedItemsCount"], 7);
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    let cases = [
+        ("/properties/backupManagementType", json!("AzureWorkload"), "backupManagementType"),
+        ("/properties/backupManagementType", json!(null), "backupManagementType"),
+        ("/properties/policyType", json!("V2"), "policyType"),
+        ("/properties/snapshotConsistencyType", json!("OnlyCrashConsistent"), "snapshotConsistencyType"),
+        ("/properties/tieringPolicy/ArchivedRP/tieringMode", json!("TierAfter"), "tieringMode"),
+        (
+            "/properties/schedulePolicy/schedulePolicyType",
+            json!("SimpleSchedulePolicyV2"),
+            "schedulePolicyType",
+        ),
+        ("/properties/schedulePolicy/hourlySchedule", json!({"interval": 4}), "hourlySchedule"),
+        ("/properties/schedulePolicy/scheduleRunFrequency", json!("Hourly"), "scheduleRunFrequency"),
+        ("/properties/schedulePolicy/scheduleWeeklyFrequency", json!(2), "scheduleWeeklyFrequency"),
+        ("/properties/schedulePolicy/scheduleRunTimes", json!(["02:00"]), "scheduleRunTimes[0]"),
+        ("/properties/schedulePolicy/scheduleRunTimes", json!(["2026-01-01"]), "scheduleRunTimes[0]"),
+        ("/properties/schedulePolicy/scheduleRunTimes", json!("2026-01-01T02:00:00Z"), "scheduleRunTimes"),
+        ("/properties/retentionPolicy", json!("long"), "retentionPolicy"),
+        ("/properties/retentionPolicy/dailySchedule/retentionDuration/count", json!(-1), "count"),
+        ("/properties/retentionPolicy/dailySchedule/retentionDuration", json!(null), "retentionDuration"),
+        ("/properties/timeZone", json!(["UTC"]), "timeZone"),
+    ];
+    for (pointer, value, field) in cases {
+        let mut policy = sent();
+        *policy.pointer_mut(pointer).unwrap() = value.clone();
+        let error = read(&policy).unwrap_err();
+        assert_eq!(error.problem(), cofre_arm::Problem::InvalidParameter, "{pointer}");
+        assert!(error.to_string().contains(field), "{pointer} = {value}: {error}");
+        assert!(!error.recommendation().is_empty(), "{pointer}");
+    }
+    for nonsense in [json!(null), json!([]), json!(3), json!({})] {
+        assert!(read(&nonsense).is_err(), "{nonsense}");
+    }
+}
+
+#[test]
+fn both_formats_of_days_are_read() {
+    let mut policy = sent();
+    let times = json!(["2026-01-01T02:00:00"]);
+    policy["properties"]["retentionPolicy"]["monthlySchedule"] = json!({
+        "retentionScheduleFormatType": "Daily",
+        "retentionScheduleDaily": {"daysOfTheMonth": [{"date": 1, "isLast": false}, {"date": 0, "isLast": true}]},
+        "retentionScheduleWeekly": {"daysOfTheWeek": ["Sunday"], "weeksOfTheMonth": ["First"]},
+        "retentionTimes": times, "retentionDuration": {"count": 60, "durationType": "Months"}});
+    policy["properties"]["retentionPolicy"]["yearlySchedule"] = json!({
+        "retentionScheduleFormatType": "Weekly", "monthsOfYear": ["January"], "retentionScheduleDaily": null,
+        "retentionScheduleWeekly": {"daysOfTheWeek": ["sunday"], "weeksOfTheMonth": ["Last"]},
+        "retentionTimes": times, "retentionDuration": {"count": 10, "durationType": "Years"}});
+    let read = read(&policy).unwrap();
+    let monthly = read.retention_policy.monthly_schedule.as_ref().unwrap();
+    assert!(monthly.days.hold(civil::date(2026, 6, 30)) && !monthly.days.hold(civil::date(2026, 6, 7)));
+    let yearly = read.retention_policy.yearly_schedule.as_ref().unwrap();
+    assert!(yearly.days.hold(civil::date(2026, 1, 25)));
+    let record = serde_json::to_value(&read).unwrap();
+    assert_eq!(record["retentionPolicy"]["yearlySchedule"]["retentionScheduleFormatType"], "Weekly");
+    assert_eq!(serde_json::from_value::<PolicyProperties>(record).unwrap(), read);
+}
