@@ -15,6 +15,7 @@ use cofre_recovery::{
     vault::Redundancy,
 };
 use cofre_repo::{Cancel, progress::Silent};
+use cofre_store::{Batch, PointChange, Store};
 
 use crate::{
     policies::{daily, daily_and_sundays, machine},
@@ -121,6 +122,29 @@ fn a_shorter_policy_marks_for_the_next_clean_up_and_a_longer_one_saves() {
     assert_eq!(clean_up(&world, &item).unwrap().expired, [saturday]);
     let left: Vec<_> = points(&world, &item).into_iter().map(|(name, _)| name).collect();
     assert_eq!(left, [asked, sunday], "Sundays stay a year, and what was asked for its 30 days");
+}
+
+/// Where a change of a policy died before it came to the points, the clean-up goes by the policy.
+#[test]
+fn a_change_of_policy_that_was_cut_short_is_taken_up() {
+    let (world, vault, _, item) = world();
+    let first = world.backup_scheduled(&item, "2027-01-02T02:00:00Z");
+    let second = world.backup_scheduled(&item, "2027-01-03T02:00:00Z");
+    let store = Store::open(&world.folder.path().join("cofre.db")).unwrap();
+    let short = store.point(&item.key(), &first).unwrap().unwrap();
+    world.recovery.put_policy(&vault, "nightly", &daily(30)).unwrap();
+    let long = store.point(&item.key(), &first).unwrap().unwrap();
+    let mut batch = Batch::new(world.at("2027-01-20T00:00:00Z"));
+    batch.points.push(PointChange::Replace(short));
+    store.commit(&batch).unwrap();
+    assert!(clean_up(&world, &item).unwrap().expired.is_empty(), "longer, though its row did not know yet");
+    assert_eq!(store.point(&item.key(), &first).unwrap().unwrap(), long);
+
+    world.recovery.put_policy(&vault, "nightly", &daily(17)).unwrap();
+    batch.points = vec![PointChange::Replace(long)];
+    store.commit(&batch).unwrap();
+    assert_eq!(clean_up(&world, &item).unwrap().expired, [first], "shorter, though its row did not know yet");
+    assert_eq!(points(&world, &item), [(second, VISIBLE.to_owned())]);
 }
 
 /// After each step at which a clean-up can die, the next one finishes it.

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -97,4 +98,92 @@ fn both_formats_of_days_are_read() {
     let record = serde_json::to_value(&read).unwrap();
     assert_eq!(record["retentionPolicy"]["yearlySchedule"]["retentionScheduleFormatType"], "Weekly");
     assert_eq!(serde_json::from_value::<PolicyProperties>(record).unwrap(), read);
+}
+
+/// Every place in a JSON value.
+fn places(value: &Value, at: &str, all: &mut Vec<String>) {
+    all.push(at.to_owned());
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(name, v)| places(v, &format!("{at}/{name}"), all)),
+        Value::Array(list) => list.iter().enumerate().for_each(|(n, v)| places(v, &format!("{at}/{n}"), all)),
+        _ => {}
+    }
+}
+
+/// What a hostile or careless client may put in any place.
+fn replacement() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (0_u32..40).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,40}".prop_map(Value::from),
+        prop::sample::select(vec![
+            "Daily",
+            "Weekly",
+            "Sunday",
+            "monday",
+            "First",
+            "Last",
+            "January",
+            "Days",
+            "Years",
+            "UTC",
+            "Asia/Tehran",
+            "2026-01-01T02:00:00Z",
+            "-009999-01-02T00:00:00Z",
+            "9999-12-30T22:00:00Z",
+            "2026-01-01T02:30:00+05:45",
+        ])
+        .prop_map(Value::from),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!(["Sunday"])),
+        Just(json!([{"date": 1, "isLast": true}])),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever is sent: it is refused by name, or it is a policy that can be stored, shown, sent back and run by.
+    #[test]
+    fn what_is_accepted_can_be_used(changes in prop::collection::vec((any::<prop::sample::Index>(), replacement()), 0..4)) {
+        let mut policy = sent();
+        let times = json!(["2026-01-01T02:00:00Z"]);
+        policy["properties"]["retentionPolicy"]["yearlySchedule"] = json!({
+            "retentionScheduleFormatType": "Weekly", "monthsOfYear": ["January"],
+            "retentionScheduleDaily": {"daysOfTheMonth": [{"date": 1, "isLast": false}]},
+            "retentionScheduleWeekly": {"daysOfTheWeek": ["Sunday"], "weeksOfTheMonth": ["Last"]},
+            "retentionTimes": times, "retentionDuration": {"count": 9999, "durationType": "Years"}});
+        for (place, value) in changes {
+            let mut all = Vec::new();
+            places(&policy, "", &mut all);
+            let place: &String = place.get(&all);
+            *policy.pointer_mut(place).unwrap() = value;
+        }
+        let accepted = read(&policy).and_then(|p| {
+            super::super::validation::check(&p, &crate::settings::Limits::default()).map(|()| p)
+        });
+        match accepted {
+            Err(error) => {
+                prop_assert_eq!(error.problem(), cofre_arm::Problem::InvalidParameter);
+                prop_assert!(error.to_string().starts_with("properties"), "{}", error);
+            }
+            Ok(accepted) => {
+                let record = serde_json::to_vec(&accepted).unwrap();
+                prop_assert_eq!(&serde_json::from_slice::<PolicyProperties>(&record).unwrap(), &accepted);
+                let vault = cofre_arm::ResourceId::resource("s", "g", "Microsoft.RecoveryServices/vaults", "v").unwrap();
+                let id = vault.child("backupPolicies", "p").unwrap();
+                let stored = super::super::Policy { id, properties: accepted.clone(), scheduled_since: None };
+                prop_assert_eq!(&read(&stored.wire(0)).unwrap(), &accepted);
+                let saving = crate::settings::DaylightSaving::Followed;
+                let slots = crate::schedule::Slots::of(&accepted, saving).unwrap();
+                let slot = slots.next("2026-11-25T18:00:00Z".parse().unwrap()).unwrap();
+                let tags = crate::retention::tags(&accepted, saving, slot).unwrap();
+                prop_assert!(crate::retention::expiry(&accepted, saving, slot, &tags).unwrap() > Some(slot));
+            }
+        }
+    }
 }
