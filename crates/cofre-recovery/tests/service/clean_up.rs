@@ -124,6 +124,22 @@ fn a_shorter_policy_marks_for_the_next_clean_up_and_a_longer_one_saves() {
     assert_eq!(left, [asked, sunday], "Sundays stay a year, and what was asked for its 30 days");
 }
 
+#[test]
+fn the_last_point_is_one_that_is_there() {
+    let (world, _, web, item) = world();
+    let good = world.backup_scheduled(&item, "2027-01-02T02:00:00Z");
+    let snapshots = repository(&world, &item).join("snapshots");
+    let of_good = files(&snapshots);
+    change(&web, 1);
+    let gone = world.backup_scheduled(&item, "2027-01-03T02:00:00Z");
+    let lost: Vec<_> = files(&snapshots).into_iter().filter(|f| !of_good.contains(f)).collect();
+    fs::remove_file(&lost[0]).unwrap();
+    world.at("2027-02-01T00:00:00Z");
+    let done = clean_up(&world, &item).unwrap();
+    assert_eq!((done.expired, done.kept), (vec![gone], Some(good.clone())));
+    assert_eq!(points(&world, &item), [(good, VISIBLE.to_owned())]);
+}
+
 /// Where a change of a policy died before it came to the points, the clean-up goes by the policy.
 #[test]
 fn a_change_of_policy_that_was_cut_short_is_taken_up() {
@@ -161,13 +177,13 @@ fn a_clean_up_that_was_cut_short_is_taken_up() {
     let third = world.backup_scheduled(&item, "2027-01-04T02:00:00Z");
     world.at("2027-01-10T12:00:00Z");
 
-    // the rows are called expired, and then the snapshots cannot be reached
-    let aside = repository.join("aside");
-    fs::rename(repository.join("index"), &aside).unwrap();
-    fs::write(repository.join("index"), b"no folder").unwrap();
+    // the rows are called expired, and then the snapshots cannot be deleted
+    let (locks, aside) = (repository.join("locks"), repository.join("aside"));
+    fs::rename(&locks, &aside).unwrap();
+    fs::write(&locks, b"no folder").unwrap();
     clean_up(&world, &item).unwrap_err();
-    fs::remove_file(repository.join("index")).unwrap();
-    fs::rename(&aside, repository.join("index")).unwrap();
+    fs::remove_file(&locks).unwrap();
+    fs::rename(&aside, &locks).unwrap();
     let expired = |name: &str| (name.to_owned(), EXPIRED.to_owned());
     let visible = (third.clone(), VISIBLE.to_owned());
     assert_eq!(points(&world, &item), [visible.clone(), expired(&second), expired(&first)]);

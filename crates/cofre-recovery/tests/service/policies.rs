@@ -75,6 +75,8 @@ fn a_policy_is_made_changed_and_deleted() {
     let item = world.protect_with(&vault, &machine(&world, "web"), "nightly");
     let users = recovery.policy_items(&changed.id).unwrap();
     assert_eq!(users.iter().map(|i| &i.id).collect::<Vec<_>>(), [&item]);
+    let counts = recovery.policy_item_counts(&vault).unwrap();
+    assert_eq!(counts.into_iter().collect::<Vec<_>>(), [(made.id.clone(), 1)], "DefaultPolicy has none");
     let refused = recovery.delete_policy(&vault, "nightly").unwrap_err();
     assert_eq!(refused.problem(), Problem::Conflict);
     assert!(refused.to_string().contains("web"), "{refused}");
