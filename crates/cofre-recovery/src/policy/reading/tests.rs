@@ -100,6 +100,20 @@ fn both_formats_of_days_are_read() {
     assert_eq!(serde_json::from_value::<PolicyProperties>(record).unwrap(), read);
 }
 
+#[test]
+fn the_example_in_the_guide_is_a_policy() {
+    let guide = include_str!("../../../../../docs/policies.md");
+    let (_, rest) = guide.split_once("```json\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let policy = read(&serde_json::from_str(example).unwrap()).unwrap();
+    super::super::validation::check(&policy, &crate::settings::Limits::default()).unwrap();
+    assert!(
+        policy.retention_policy.monthly_schedule.is_some()
+            && policy.retention_policy.weekly_schedule.is_some()
+    );
+    assert_eq!(policy.instant_rp_retention_range_in_days, 2, "the default");
+}
+
 /// Every place in a JSON value.
 fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     all.push(at.to_owned());
