@@ -4,6 +4,7 @@ mod elsewhere;
 mod faults;
 mod jobs;
 mod keyvault;
+mod policies;
 mod proofs;
 mod refusals;
 mod root_key;
