@@ -38,6 +38,7 @@ mod group;
 mod jobs;
 mod points;
 mod postgres;
+mod resident;
 mod schema;
 mod sqlite;
 mod statement;
