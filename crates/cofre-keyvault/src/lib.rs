@@ -49,6 +49,6 @@ pub use roles::RolePermissions;
 pub use root_key::RootKey;
 pub use rsa_key::{RsaComponents, RsaSize, WrapAlgorithm};
 pub use secret_value::{LONGEST_CONTENT_TYPE, LONGEST_SECRET, SecretValue};
-pub use service::KeyVaults;
+pub use service::{KeyVaults, Recorded};
 pub use signature::SignatureAlgorithm;
 pub use vault::{Vault, VaultSpec, VaultUpdate};

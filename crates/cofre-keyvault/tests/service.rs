@@ -299,6 +299,15 @@ impl State for Unreliable {
         }
         self.inner.append(events, as_of)
     }
+
+    fn append_then(
+        &self,
+        event: AuditEvent,
+        as_of: u64,
+        then: Box<dyn FnOnce(Result<(), StateError>) + Send>,
+    ) {
+        then(self.append(&[event], Some(as_of)));
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Grouped appends: callers that append events at the same time share a transaction, and with it the wait for the disk.
 //!
 //! Whoever finds nobody at work leads: it takes what has gathered, its own first, writes it in one transaction, tells
-//! everyone the outcome and passes the lead to the first of those who came in the meantime. The others sleep. Nobody
-//! waits for company: a caller alone is a group of one, and groups grow by themselves while the one before is written.
+//! everyone the outcome and passes the lead to the first of those who came in the meantime. The others sleep. A caller
+//! alone does not wait for company: it is a group of one. While many come, groups begin at most every two milliseconds,
+//! for a transaction costs many times what an event does.
 //!
 //! A caller that does not wait leaves a function to be told by. It cannot lead: a thread that is kept for it does.
 
@@ -11,6 +12,8 @@ use std::{
     fmt,
     panic::{RefUnwindSafe, UnwindSafe},
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -24,6 +27,10 @@ use crate::{
 const EVENTS: usize = 256;
 /// How many bytes of bodies a group has, unless a single caller brings more.
 const BYTES: usize = 16 << 20;
+/// How many requests a group had after which the next one waits for company.
+const CROWD: usize = 4;
+/// How long after such a group was begun.
+const PACE: Duration = Duration::from_millis(2);
 
 /// What is told to a caller that does not wait.
 pub(crate) type Then = Box<dyn FnOnce(Result<()>) + Send>;
@@ -123,6 +130,8 @@ impl fmt::Debug for Groups {
 struct State {
     waiting: VecDeque<Arc<Request>>,
     led: bool,
+    /// Until when the next group waits for company.
+    gathers: Option<Instant>,
 }
 
 impl State {
@@ -138,6 +147,7 @@ impl State {
             }
             group.extend(self.waiting.pop_front());
         }
+        self.gathers = (group.len() > CROWD).then(|| Instant::now() + PACE);
         group
     }
 }
@@ -190,6 +200,10 @@ impl Groups {
 
     /// Writes one group, tells those in it, and passes the lead on.
     pub(crate) fn lead(&self, commit: impl FnOnce(&[Arc<Request>]) -> Result<Vec<Result<()>>>) {
+        let gathers = lock(&self.state).gathers;
+        if let Some(until) = gathers {
+            thread::sleep(until.saturating_duration_since(Instant::now()));
+        }
         let mut lead = Lead { groups: self, group: lock(&self.state).take(), results: Vec::new() };
         if lead.group.is_empty() {
             return;
@@ -264,7 +278,7 @@ pub(crate) fn check_version(present: u64, as_of: u64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Barrier, thread, time::Duration};
+    use std::sync::Barrier;
 
     use jiff::Timestamp;
 
@@ -285,7 +299,7 @@ mod tests {
                 Arc::new(Request::new(vec![event(*bytes); *events], None, Progress::Waiting))
             })
             .collect();
-        let mut state = State { waiting, led: true };
+        let mut state = State { waiting, led: true, gathers: None };
         std::iter::from_fn(|| Some(state.take().len()).filter(|taken| *taken > 0)).collect()
     }
 

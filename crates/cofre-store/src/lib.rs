@@ -27,6 +27,7 @@
 
 mod backend;
 mod batch;
+mod bundle;
 mod chain;
 mod column;
 mod connection;

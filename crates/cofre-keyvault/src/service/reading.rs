@@ -11,6 +11,7 @@
 use std::{
     any::Any,
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -23,7 +24,7 @@ use crate::{
     names,
     objects::{Head, KeyVersion, Stored, Version},
     permission::{KeyPermission, SecretPermission},
-    policy::Permissions,
+    policy::{Permissions, Principal},
     private_key::PrivateKey,
     state::StateError,
 };
@@ -40,6 +41,8 @@ pub(super) struct View {
     version: u64,
     begun: Instant,
     vaults: Mutex<HashMap<String, Arc<OpenVault>>>,
+    /// What roles allow, by principal and vault.
+    roles: Mutex<HashMap<(Principal, String), Arc<Permissions>>>,
     objects: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -49,6 +52,17 @@ pub(super) struct Found<T> {
     pub(super) path: String,
     pub(super) revision: u64,
     pub(super) body: T,
+}
+
+/// Whether the line of the audit was written on which an answer waits.
+#[derive(Debug)]
+pub enum Recorded {
+    /// It was: the answer may be given.
+    Yes,
+    /// The storage was changed: the operation is to be done again, in the usual way.
+    Anew,
+    /// It was not: there is no answer.
+    No(KeyVaultError),
 }
 
 /// The present view, and private keys that outlive views: reading one costs half as much as using it.
@@ -91,14 +105,77 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Keeps a value, and forgets the others where there are too many.
-fn keep<V>(kept: &mut HashMap<String, V>, most: usize, key: String, value: V) {
+fn keep<K: Eq + Hash, V>(kept: &mut HashMap<K, V>, most: usize, key: K, value: V) {
     if kept.len() >= most {
         kept.clear();
     }
     kept.insert(key, value);
 }
 
+fn object_key<T: Version>(vault: &OpenVault, name: &str, version: Option<&str>) -> String {
+    let version = version.unwrap_or_default();
+    format!("{} {name} {version}", T::KIND.heads(&vault.key.id)).to_ascii_lowercase()
+}
+
+impl View {
+    fn known<T: Send + Sync + 'static>(&self, key: &str) -> Option<Arc<Found<T>>> {
+        let known = lock(&self.objects).get(key).cloned();
+        known.and_then(|known| known.downcast::<Found<T>>().ok())
+    }
+
+    /// Whether the caller has a permission in a vault, if that can be told from memory.
+    fn knows_of(&self, open: &OpenVault, caller: &Caller, needed: Needed) -> Option<bool> {
+        let principal = caller.into();
+        if open.vault.role_based {
+            let known = lock(&self.roles).get(&(principal, open.vault.id.clone())).cloned();
+            return known.map(|permissions| needed.is_in(&permissions));
+        }
+        let mut policies = open.vault.access_policies.iter();
+        let policy = policies.find(|policy| policy.principal.is(&principal));
+        Some(policy.is_some_and(|policy| needed.is_in(&policy.permissions)))
+    }
+}
+
 impl KeyVaults {
+    /// What a reading operation would look at, if all of it is in memory and the caller may: else none, and the
+    /// operation is done in the usual way.
+    pub(super) fn at_once<T: Version + Send + Sync + 'static>(
+        &self,
+        caller: &Caller,
+        vault: &str,
+        needed: impl Into<Needed>,
+        name: &str,
+        version: Option<&str>,
+    ) -> Option<(Arc<View>, Arc<OpenVault>, Arc<Found<T>>)> {
+        names::check_object_name(name).ok()?;
+        version.map_or(Ok(()), names::check_version).ok()?;
+        let view = lock(&self.views.view).clone().filter(|view| view.begun.elapsed() < LIFE)?;
+        let open = lock(&view.vaults).get(&vault.to_ascii_lowercase()).cloned()?;
+        if !view.knows_of(&open, caller, needed.into())? {
+            return None;
+        }
+        let found = view.known(&object_key::<T>(&open, name, version))?;
+        Some((view, open, found))
+    }
+
+    /// Appends the event of an operation that was allowed as of a view, without waiting.
+    pub(super) fn record_then(
+        &self,
+        mut event: AuditEvent,
+        view: Arc<View>,
+        then: impl FnOnce(Recorded) + Send + 'static,
+    ) {
+        event.allowed(self.clock.now());
+        let then = move |appended| {
+            then(match appended {
+                Ok(()) => Recorded::Yes,
+                Err(StateError::Stale) => Recorded::Anew,
+                Err(error) => Recorded::No(unaudited(error)),
+            });
+        };
+        self.state.append_then(event, view.version, Box::new(then));
+    }
+
     /// Does work that only looks, and appends its event; what was refused is audited as well. An answer whose event
     /// cannot be written, or that rests on what is no longer so, is not given.
     pub(super) fn audited_reading<T>(
@@ -137,6 +214,7 @@ impl KeyVaults {
             version,
             begun: Instant::now(),
             vaults: Mutex::default(),
+            roles: Mutex::default(),
             objects: Mutex::default(),
         });
         *lock(&self.views.view) = Some(view.clone());
@@ -170,13 +248,7 @@ impl KeyVaults {
                 open
             }
         };
-        // The usual case, without a copy of the policy.
-        let principal = caller.into();
-        let policy = open.vault.access_policies.iter().find(|policy| policy.principal.is(&principal));
-        if !open.vault.role_based && policy.is_some_and(|policy| needed.is_in(&policy.permissions)) {
-            return Ok(open);
-        }
-        if needed.is_in(&self.permissions_in(&open.vault, &principal)?) {
+        if self.has(view, &open, caller, needed)? {
             return Ok(open);
         }
         let missing = match needed {
@@ -186,6 +258,18 @@ impl KeyVaults {
             }
         };
         Err(super::lacking(caller, &open.vault, &missing))
+    }
+
+    /// Whether the caller has a permission in a vault.
+    fn has(&self, view: &View, open: &OpenVault, caller: &Caller, needed: Needed) -> Result<bool> {
+        if let Some(known) = view.knows_of(open, caller, needed) {
+            return Ok(known);
+        }
+        let principal: Principal = caller.into();
+        let permissions = Arc::new(self.permissions_in(&open.vault, &principal)?);
+        let has = needed.is_in(&permissions);
+        keep(&mut lock(&view.roles), MOST, (principal, open.vault.id.clone()), permissions);
+        Ok(has)
     }
 
     /// A version, or the current one.
@@ -198,10 +282,8 @@ impl KeyVaults {
     ) -> Result<Arc<Found<T>>> {
         names::check_object_name(name)?;
         version.map_or(Ok(()), names::check_version)?;
-        let version_key = version.unwrap_or_default();
-        let key = format!("{} {name} {version_key}", T::KIND.heads(&vault.key.id)).to_ascii_lowercase();
-        let known = lock(&view.objects).get(&key).cloned();
-        if let Some(found) = known.and_then(|known| known.downcast::<Found<T>>().ok()) {
+        let key = object_key::<T>(vault, name, version);
+        if let Some(found) = view.known(&key) {
             return Ok(found);
         }
         let (head, Stored { path, revision, body }) = self.find::<T>(vault, name, version)?;

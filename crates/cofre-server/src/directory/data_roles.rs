@@ -16,6 +16,6 @@ impl RolePermissions for Directory {
             return Ok(Permissions::default());
         }
         let object_id = principal.object_id.to_ascii_lowercase();
-        Ok(self.recent()?.data_permissions(&object_id, vault_id))
+        Ok(self.fresh()?.data_permissions(&object_id, vault_id))
     }
 }

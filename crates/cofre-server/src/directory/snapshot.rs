@@ -177,6 +177,13 @@ impl Directory {
         self.snapshot(TOLERATED)
     }
 
+    /// As [`recent`](Self::recent), if it is in memory.
+    pub(crate) fn known(&self) -> Option<Arc<Snapshot>> {
+        let cached = self.cached.try_lock().ok()?;
+        let cached = cached.as_ref().filter(|cached| cached.checked.elapsed() < TOLERATED)?;
+        Some(cached.snapshot.clone())
+    }
+
     fn snapshot(&self, tolerated: Duration) -> Result<Arc<Snapshot>> {
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = &*cached

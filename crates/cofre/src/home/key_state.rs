@@ -112,10 +112,31 @@ impl State for KeyState {
         failpoint::reached("keyvault.before-append");
         let appended = self.store.append(&encode(events)?, as_of);
         failpoint::reached("keyvault.after-append");
-        appended.map_err(|e| match e.kind() {
-            ErrorKind::Stale => StateError::Stale,
-            _ => failed(e),
-        })
+        appended.map_err(not_appended)
+    }
+
+    fn append_then(
+        &self,
+        event: AuditEvent,
+        as_of: u64,
+        then: Box<dyn FnOnce(Result<(), StateError>) + Send>,
+    ) {
+        failpoint::reached("keyvault.before-append");
+        let events = match encode(std::slice::from_ref(&event)) {
+            Ok(events) => events,
+            Err(error) => return then(Err(error)),
+        };
+        self.store.append_then(events, Some(as_of), move |appended| {
+            failpoint::reached("keyvault.after-append");
+            then(appended.map_err(not_appended));
+        });
+    }
+}
+
+fn not_appended(error: StoreError) -> StateError {
+    match error.kind() {
+        ErrorKind::Stale => StateError::Stale,
+        _ => failed(error),
     }
 }
 
