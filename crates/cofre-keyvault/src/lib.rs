@@ -41,7 +41,7 @@ pub use clock::{Clock, SystemClock};
 pub use deletion::{DeletedItem, DeletedKey, DeletedVault, Deletion, Recovery};
 pub use encoding::SecretBytes;
 pub use error::{ErrorKind, KeyVaultError, Result};
-pub use permission::{CertificatePermission, KeyOperation, KeyPermission, SecretPermission};
+pub use permission::{CertificatePermission, KeyOperation, KeyPermission, Permission, SecretPermission};
 pub use place::Place;
 pub use policy::{AccessPolicy, AccessTemplate, Permissions, Principal};
 pub use private_key::PrivateKey;

@@ -23,7 +23,7 @@ use crate::{
     error::{ErrorKind, KeyVaultError, Result},
     names,
     objects::{Head, KeyVersion, Stored, Version},
-    permission::{KeyPermission, SecretPermission},
+    permission::Permission,
     policy::{Permissions, Principal},
     private_key::PrivateKey,
     state::StateError,
@@ -41,8 +41,6 @@ pub(super) struct View {
     version: u64,
     begun: Instant,
     vaults: Mutex<HashMap<String, Arc<OpenVault>>>,
-    /// What roles allow, by principal and vault.
-    roles: Mutex<HashMap<(Principal, String), Arc<Permissions>>>,
     objects: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -72,31 +70,11 @@ pub(super) struct Views {
     keys: Mutex<HashMap<String, (u64, PrivateKey)>>,
 }
 
-/// The permission that an operation needs.
-#[derive(Clone, Copy)]
-pub(super) enum Needed {
-    Key(KeyPermission),
-    Secret(SecretPermission),
-}
-
-impl From<KeyPermission> for Needed {
-    fn from(permission: KeyPermission) -> Self {
-        Self::Key(permission)
-    }
-}
-
-impl From<SecretPermission> for Needed {
-    fn from(permission: SecretPermission) -> Self {
-        Self::Secret(permission)
-    }
-}
-
-impl Needed {
-    fn is_in(self, permissions: &Permissions) -> bool {
-        match self {
-            Self::Key(permission) => permissions.keys.contains(&permission),
-            Self::Secret(permission) => permissions.secrets.contains(&permission),
-        }
+/// Whether these are among the permissions.
+fn has(permissions: &Permissions, permission: Permission) -> bool {
+    match permission {
+        Permission::Key(permission) => permissions.keys.contains(&permission),
+        Permission::Secret(permission) => permissions.secrets.contains(&permission),
     }
 }
 
@@ -112,6 +90,15 @@ fn keep<K: Eq + Hash, V>(kept: &mut HashMap<K, V>, most: usize, key: K, value: V
     kept.insert(key, value);
 }
 
+/// Whether a policy of a vault that goes by policies gives a principal a permission.
+fn by_policy(open: &OpenVault, principal: &Principal, needed: Permission) -> bool {
+    let mut policies = open.vault.access_policies.iter();
+    !open.vault.role_based
+        && policies
+            .find(|policy| policy.principal.is(principal))
+            .is_some_and(|policy| has(&policy.permissions, needed))
+}
+
 fn object_key<T: Version>(vault: &OpenVault, name: &str, version: Option<&str>) -> String {
     let version = version.unwrap_or_default();
     format!("{} {name} {version}", T::KIND.heads(&vault.key.id)).to_ascii_lowercase()
@@ -122,18 +109,6 @@ impl View {
         let known = lock(&self.objects).get(key).cloned();
         known.and_then(|known| known.downcast::<Found<T>>().ok())
     }
-
-    /// Whether the caller has a permission in a vault, if that can be told from memory.
-    fn knows_of(&self, open: &OpenVault, caller: &Caller, needed: Needed) -> Option<bool> {
-        let principal = caller.into();
-        if open.vault.role_based {
-            let known = lock(&self.roles).get(&(principal, open.vault.id.clone())).cloned();
-            return known.map(|permissions| needed.is_in(&permissions));
-        }
-        let mut policies = open.vault.access_policies.iter();
-        let policy = policies.find(|policy| policy.principal.is(&principal));
-        Some(policy.is_some_and(|policy| needed.is_in(&policy.permissions)))
-    }
 }
 
 impl KeyVaults {
@@ -143,7 +118,7 @@ impl KeyVaults {
         &self,
         caller: &Caller,
         vault: &str,
-        needed: impl Into<Needed>,
+        needed: impl Into<Permission>,
         name: &str,
         version: Option<&str>,
     ) -> Option<(Arc<View>, Arc<OpenVault>, Arc<Found<T>>)> {
@@ -151,7 +126,7 @@ impl KeyVaults {
         version.map_or(Ok(()), names::check_version).ok()?;
         let view = lock(&self.views.view).clone().filter(|view| view.begun.elapsed() < LIFE)?;
         let open = lock(&view.vaults).get(&vault.to_ascii_lowercase()).cloned()?;
-        if !view.knows_of(&open, caller, needed.into())? {
+        if !self.allows_at_once(&open, caller, needed.into())? {
             return None;
         }
         let found = view.known(&object_key::<T>(&open, name, version))?;
@@ -214,7 +189,6 @@ impl KeyVaults {
             version,
             begun: Instant::now(),
             vaults: Mutex::default(),
-            roles: Mutex::default(),
             objects: Mutex::default(),
         });
         *lock(&self.views.view) = Some(view.clone());
@@ -235,7 +209,7 @@ impl KeyVaults {
         view: &View,
         caller: &Caller,
         vault: &str,
-        needed: impl Into<Needed>,
+        needed: impl Into<Permission>,
     ) -> Result<Arc<OpenVault>> {
         let needed = needed.into();
         let name = vault.to_ascii_lowercase();
@@ -248,28 +222,31 @@ impl KeyVaults {
                 open
             }
         };
-        if self.has(view, &open, caller, needed)? {
+        // The usual case, without a copy of the policy.
+        if by_policy(&open, &caller.into(), needed)
+            || has(&self.permissions_in(&open.vault, &caller.into())?, needed)
+        {
             return Ok(open);
         }
         let missing = match needed {
-            Needed::Key(permission) => Permissions { keys: [permission].into(), ..Permissions::default() },
-            Needed::Secret(permission) => {
+            Permission::Key(permission) => {
+                Permissions { keys: [permission].into(), ..Permissions::default() }
+            }
+            Permission::Secret(permission) => {
                 Permissions { secrets: [permission].into(), ..Permissions::default() }
             }
         };
         Err(super::lacking(caller, &open.vault, &missing))
     }
 
-    /// Whether the caller has a permission in a vault.
-    fn has(&self, view: &View, open: &OpenVault, caller: &Caller, needed: Needed) -> Result<bool> {
-        if let Some(known) = view.knows_of(open, caller, needed) {
-            return Ok(known);
+    /// Whether the caller has a permission in a vault, if that can be told from memory.
+    fn allows_at_once(&self, open: &OpenVault, caller: &Caller, needed: Permission) -> Option<bool> {
+        let principal = caller.into();
+        match &self.roles {
+            _ if !open.vault.role_based => Some(by_policy(open, &principal, needed)),
+            Some(roles) => roles.allows_at_once(&principal, &open.vault.id, needed),
+            None => Some(false),
         }
-        let principal: Principal = caller.into();
-        let permissions = Arc::new(self.permissions_in(&open.vault, &principal)?);
-        let has = needed.is_in(&permissions);
-        keep(&mut lock(&view.roles), MOST, (principal, open.vault.id.clone()), permissions);
-        Ok(has)
     }
 
     /// A version, or the current one.

@@ -108,13 +108,4 @@ impl State for MemoryState {
         content.events.extend_from_slice(events);
         Ok(())
     }
-
-    fn append_then(
-        &self,
-        event: AuditEvent,
-        as_of: u64,
-        then: Box<dyn FnOnce(Result<(), StateError>) + Send>,
-    ) {
-        then(self.append(&[event], Some(as_of)));
-    }
 }

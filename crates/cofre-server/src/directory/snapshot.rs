@@ -7,7 +7,7 @@ use std::{
 };
 
 use cofre_arm::{Result, RoleDefinition, roles::scope_contains};
-use cofre_keyvault::{KeyPermission, Permissions, SecretPermission};
+use cofre_keyvault::{KeyPermission, Permission, Permissions, SecretPermission};
 use cofre_store::Store;
 
 use super::{Assignment, Directory, Principal, decode, unavailable};
@@ -91,6 +91,15 @@ impl Snapshot {
     #[must_use]
     pub fn allows(&self, object_id: &str, action: &str, resource: &str) -> bool {
         self.roles(object_id, resource).any(|role| role.allows(action))
+    }
+
+    /// Whether a role of a principal allows something with keys or secrets of a key vault.
+    pub(crate) fn allows_data(&self, object_id: &str, permission: Permission, vault: &str) -> bool {
+        let action = match permission {
+            Permission::Key(permission) => key_action(permission),
+            Permission::Secret(permission) => secret_action(permission),
+        };
+        self.roles(object_id, vault).any(|role| role.allows_data(action))
     }
 
     /// What the roles of a principal allow with keys and secrets of a key vault.
