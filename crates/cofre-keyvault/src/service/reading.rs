@@ -52,6 +52,13 @@ pub(super) struct Found<T> {
     pub(super) body: T,
 }
 
+/// What an operation looked at in memory.
+pub(super) struct Seen<T> {
+    pub(super) view: Arc<View>,
+    pub(super) vault: Arc<OpenVault>,
+    pub(super) found: Arc<Found<T>>,
+}
+
 /// Whether the line of the audit was written on which an answer waits.
 #[derive(Debug)]
 pub enum Recorded {
@@ -121,7 +128,7 @@ impl KeyVaults {
         needed: impl Into<Permission>,
         name: &str,
         version: Option<&str>,
-    ) -> Option<(Arc<View>, Arc<OpenVault>, Arc<Found<T>>)> {
+    ) -> Option<Seen<T>> {
         names::check_object_name(name).ok()?;
         version.map_or(Ok(()), names::check_version).ok()?;
         let view = lock(&self.views.view).clone().filter(|view| view.begun.elapsed() < LIFE)?;
@@ -130,14 +137,14 @@ impl KeyVaults {
             return None;
         }
         let found = view.known(&object_key::<T>(&open, name, version))?;
-        Some((view, open, found))
+        Some(Seen { view, vault: open, found })
     }
 
     /// Appends the event of an operation that was allowed as of a view, without waiting.
     pub(super) fn record_then(
         &self,
         mut event: AuditEvent,
-        view: Arc<View>,
+        view: &View,
         then: impl FnOnce(Recorded) + Send + 'static,
     ) {
         event.allowed(self.clock.now());

@@ -119,11 +119,11 @@ impl KeyVaults {
         then: impl FnOnce(Recorded) + Send + 'static,
     ) -> Option<SecretBundle> {
         let permission = SecretPermission::Get;
-        let (view, open, found) = self.at_once::<SecretVersion>(caller, vault, permission, name, version)?;
-        let bundle = bundle(&open, &found).ok()?;
+        let seen = self.at_once::<SecretVersion>(caller, vault, permission, name, version)?;
+        let bundle = bundle(&seen.vault, &seen.found).ok()?;
         let mut event = event(caller, Operation::Get, vault, name, version);
-        event.version = Some(found.body.about.version.clone());
-        self.record_then(event, view, then);
+        event.version = Some(seen.found.body.about.version.clone());
+        self.record_then(event, &seen.view, then);
         Some(bundle)
     }
 

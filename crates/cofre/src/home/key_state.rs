@@ -149,8 +149,20 @@ fn encode(events: &[AuditEvent]) -> Result<Vec<Event>, StateError> {
 }
 
 #[cfg(test)]
+#[path = "../../../cofre-store/tests/bodies/cluster.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod cluster;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_keeps_what_key_vaults_expect() {
+        let url = cluster::Cluster::own().url("postgres");
+        let state = KeyState::new(Arc::new(Store::connect(&url).unwrap()));
+        cofre_keyvault::state::contract::state_contract(&state);
+    }
 
     #[test]
     fn the_database_keeps_what_key_vaults_expect() {
