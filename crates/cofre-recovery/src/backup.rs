@@ -26,6 +26,7 @@ use crate::{
     job::{ErrorDetail, Finished, JobRun, Operation},
     key_source::{ProofAnswer, ProofState},
     points::{self, DiskKeys, MachineRecord, OpenPoint, RecoveryPoint},
+    retention::{Kept, PointRetention},
     service::Recovery,
 };
 
@@ -66,7 +67,7 @@ impl Recovery {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Finished<BackupReport>> {
-        let mut item = documents::load::<ProtectedItem>(self.store(), item)?;
+        let item = documents::load::<ProtectedItem>(self.store(), item)?;
         if item.value.protection_state == ProtectionState::ProtectionStopped {
             let message = format!("the protection of {} is stopped", item.value.friendly_name);
             return Err(ApiError::new(Problem::Conflict, message)
@@ -79,6 +80,33 @@ impl Recovery {
         if expiry <= now {
             return Err(ApiError::invalid(format!("a point cannot be kept until {expiry}: that is over")));
         }
+        self.backup_kept(item, Kept { retention: PointRetention::OnDemand, expiry }, progress, cancel)
+    }
+
+    /// Backs an item up because its schedule says so. Its point is kept as the policy says; the time of
+    /// the schedule counts as handled, however the backup ends.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup).
+    pub fn backup_scheduled(
+        &self,
+        item: &ResourceId,
+        slot: Timestamp,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Finished<BackupReport>> {
+        let item = documents::load::<ProtectedItem>(self.store(), item)?;
+        let kept = self.kept_by_policy(&item.value, slot)?;
+        self.backup_kept(item, kept, progress, cancel)
+    }
+
+    fn backup_kept(
+        &self,
+        mut item: Loaded<ProtectedItem>,
+        kept: Kept,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Finished<BackupReport>> {
         let (vault, id, name) =
             (item.value.vault_id.clone(), item.value.id.clone(), item.value.friendly_name.clone());
         let tasks = [TAKE_SNAPSHOT, TRANSFER];
@@ -88,7 +116,10 @@ impl Recovery {
             Ok(fresh) => item = fresh,
             Err(e) => return Ok(Finished { job: run.fail(&e, self.batch()), result: Err(e) }),
         }
-        match self.run_backup(&mut run, &mut item, expiry, progress, cancel) {
+        if let PointRetention::Scheduled { slot, .. } = &kept.retention {
+            item.value.last_slot = Some(*slot);
+        }
+        match self.run_backup(&mut run, &mut item, kept, progress, cancel) {
             Ok(report) => self.finish_backup(run, item, report),
             Err(error) => {
                 let mut batch = self.batch();
@@ -130,7 +161,7 @@ impl Recovery {
         &self,
         run: &mut JobRun<'_>,
         item: &mut Loaded<ProtectedItem>,
-        expiry: Timestamp,
+        kept: Kept,
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<BackupReport> {
@@ -163,7 +194,8 @@ impl Recovery {
             job_id: run.job.id.clone(),
             encryption_class: taken.machine.encryption_class(),
             encryption_mechanism: taken.machine.encryption_mechanism(),
-            expiry,
+            expiry: kept.expiry,
+            retention: kept.retention,
             disks: disk_keys(&taken),
             virtual_machine: taken.machine.clone(),
             audit: self.audit_anchors()?,

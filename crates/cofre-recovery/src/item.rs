@@ -38,6 +38,9 @@ pub struct ProtectedItem {
     pub repository: Option<ItemRepository>,
     /// Since when it is protected.
     pub created: Timestamp,
+    /// The time of the schedule that was handled last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_slot: Option<Timestamp>,
 }
 
 /// The repository of an item.

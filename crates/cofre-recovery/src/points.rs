@@ -1,6 +1,7 @@
 //! Recovery points: what the service writes into `point.json`, and the rows that lists are made from.
 //!
-//! Everything a row says stands in the point itself, so rows can be made anew from the repository.
+//! Everything a row says stands in the point itself, so rows can be made anew from the repository; the date
+//! until which it is kept follows anew from its item's policy.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use crate::{
     item::ProtectedItem,
     item_repository::transfer_failed,
     key_source::ProofState,
+    retention::PointRetention,
     service::Recovery,
 };
 
@@ -31,6 +33,8 @@ pub const VERSION: u32 = 1;
 pub const VISIBLE: &str = "visible";
 /// State of a row whose point is gone from the repository.
 pub const LOST: &str = "lost";
+/// State of a row whose point expired and is being deleted.
+pub const EXPIRED: &str = "expired";
 
 /// `machine` of `point.json`: the machine at the snapshot and what the service knows of the point.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -52,8 +56,11 @@ pub struct MachineRecord {
     pub encryption_class: EncryptionClass,
     /// Where it kept its encryption settings.
     pub encryption_mechanism: EncryptionMechanism,
-    /// Until when the point is to be kept.
+    /// Until when the point was to be kept when it was made.
     pub expiry: Timestamp,
+    /// What that follows from.
+    #[serde(default)]
+    pub retention: PointRetention,
     /// What is known of the keys of each disk.
     pub disks: Vec<DiskKeys>,
     /// Where the audit chains of the database ended: a database that does not hold these is an older
@@ -104,6 +111,9 @@ pub struct RecoveryPoint {
     pub encryption_mechanism: EncryptionMechanism,
     /// Until when it is to be kept.
     pub expiry: Timestamp,
+    /// What that follows from.
+    #[serde(default)]
+    pub retention: PointRetention,
     /// Its disks.
     pub disks: Vec<RecoveryPointDisk>,
     /// URLs of the secrets and keys that it holds copies of.
@@ -170,6 +180,7 @@ impl RecoveryPoint {
             encryption_class: record.encryption_class,
             encryption_mechanism: record.encryption_mechanism,
             expiry: record.expiry,
+            retention: record.retention.clone(),
             disks: disks.collect(),
             keys: record.virtual_machine.key_sets().into_iter().flat_map(|s| urls(s.settings)).collect(),
         }
@@ -287,7 +298,7 @@ impl Recovery {
             return row.first().map(RecoveryPoint::from_row).ok_or_else(missing)?;
         }
         let row = self.store().point(&item.key(), name).map_err(unavailable)?;
-        row.as_ref().map(RecoveryPoint::from_row).ok_or_else(missing)?
+        row.filter(|r| r.state != EXPIRED).as_ref().map(RecoveryPoint::from_row).ok_or_else(missing)?
     }
 
     /// Opens a point in its item's repository.

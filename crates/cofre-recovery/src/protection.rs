@@ -172,6 +172,7 @@ impl Recovery {
             last_backup_time: None,
             repository: None,
             created: self.now(),
+            last_slot: None,
         };
         let run =
             JobRun::begin(self, &vault.id, Some(&item.id), Operation::ConfigureBackup, machine.name(), &[])?;

@@ -156,6 +156,8 @@ impl Recovery {
             let detail = serde_json::json!({"adopted": done.adopted, "lost": done.lost, "found": done.found});
             batch.events.push(self.event("points.reconcile", &item.id, Some(detail))?);
             self.commit(&batch)?;
+            // a point says until when it was to be kept when it was made: the policy may have changed since
+            self.redate(&item.id)?;
         }
         Ok(done)
     }

@@ -15,6 +15,38 @@ pub struct Settings {
     pub plain_template_since: Timestamp,
     /// The suffix of key vault host names.
     pub key_vault_suffix: String,
+    /// When scheduled backups begin.
+    pub schedule: ScheduleSettings,
+    /// Hours that data wait after no point needs them any more, before they are deleted.
+    pub prune_grace_hours: u32,
+}
+
+/// When scheduled backups begin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ScheduleSettings {
+    /// A scheduled backup begins up to so many minutes after its time, so that not all begin at once.
+    pub jitter_minutes: u32,
+    /// Whether times of policies move with the clocks of their zone.
+    pub daylight_saving: DaylightSaving,
+}
+
+/// Whether times of policies move with the clocks of their zone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DaylightSaving {
+    /// Times are in the zone's standard time all year. The published contract knows no other way.
+    #[default]
+    Ignored,
+    /// Times are those of the clocks in the zone.
+    Followed,
+}
+
+impl Default for ScheduleSettings {
+    fn default() -> Self {
+        // the contract has scheduled backups begin within two hours: the rest is for those that wait in the queue
+        Self { jitter_minutes: 30, daylight_saving: DaylightSaving::Ignored }
+    }
 }
 
 /// How much of what is accepted. Today's published limits, where they are published.
@@ -27,6 +59,12 @@ pub struct Limits {
     pub machines_per_vault: u64,
     /// Machines with one policy.
     pub machines_per_policy: u64,
+    /// Policies in a vault.
+    pub policies_per_vault: u64,
+    /// The fewest days that daily points may be kept.
+    pub daily_retention_days: u32,
+    /// The most days, weeks, months or years that a range of retention may have.
+    pub retention_count: u32,
     /// Data disks of a machine.
     pub data_disks: usize,
     /// Bytes of a disk.
@@ -41,6 +79,9 @@ impl Default for Limits {
             vaults: 500,
             machines_per_vault: 1000,
             machines_per_policy: 100,
+            policies_per_vault: 200,
+            daily_retention_days: 7,
+            retention_count: 9999,
             data_disks: 32,
             disk_bytes: 32 << 40,
             on_demand_days: 30,
@@ -60,6 +101,8 @@ impl Default for Settings {
             encrypted_template_since: Timestamp::from_second(ENCRYPTED_TEMPLATE_SINCE).unwrap_or_default(),
             plain_template_since: Timestamp::from_second(PLAIN_TEMPLATE_SINCE).unwrap_or_default(),
             key_vault_suffix: "vault.localhost".to_owned(),
+            schedule: ScheduleSettings::default(),
+            prune_grace_hours: 24,
         }
     }
 }

@@ -32,7 +32,12 @@ pub const HOME_NAMES: &[&str] =
 pub const KEY_VAULT_NAMES: &[&str] =
     &["keyvault.before-commit", "keyvault.after-commit", "keyvault.before-append", "keyvault.after-append"];
 
-/// The process is at the instant `name`, one of [`NAMES`], [`HOME_NAMES`] or [`KEY_VAULT_NAMES`].
+/// Names of instants at which the recovery service changes what is kept.
+pub const RECOVERY_NAMES: &[&str] =
+    &["policy.stored", "clean-up.rows-expired", "clean-up.snapshots-deleted", "clean-up.rows-deleted"];
+
+/// The process is at the instant `name`, one of [`NAMES`], [`HOME_NAMES`], [`KEY_VAULT_NAMES`] or
+/// [`RECOVERY_NAMES`].
 #[inline]
 pub fn reached(name: &'static str) {
     #[cfg(feature = "failpoints")]
@@ -48,7 +53,8 @@ mod armed {
     static VISITS: AtomicU32 = AtomicU32::new(0);
 
     pub(super) fn reached(name: &'static str) {
-        let mut names = super::NAMES.iter().chain(super::HOME_NAMES).chain(super::KEY_VAULT_NAMES);
+        let all = [super::NAMES, super::HOME_NAMES, super::KEY_VAULT_NAMES, super::RECOVERY_NAMES];
+        let mut names = all.into_iter().flatten();
         debug_assert!(names.any(|listed| *listed == name), "{name} is not listed");
         let Ok(wanted) = std::env::var("COFRE_FAILPOINT") else { return };
         let (wanted, count) = wanted.split_once(':').unwrap_or((&wanted, "1"));

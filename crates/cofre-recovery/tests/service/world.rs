@@ -29,8 +29,9 @@ use cofre_recovery::{
     trust::{RecoveryKey, ServiceKey, kit},
     vault::Redundancy,
 };
-use cofre_repo::{Cancel, progress::Silent};
+use cofre_repo::{Cancel, clock::Clock, progress::Silent};
 use cofre_store::Store;
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -74,8 +75,19 @@ impl Driver for Watched {
     }
 }
 
+/// The system's clock until a test sets another time.
+#[derive(Default)]
+pub(crate) struct TestClock(Mutex<Option<Timestamp>>);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        self.0.lock().unwrap().unwrap_or_else(|| cofre_repo::clock::SystemClock.now())
+    }
+}
+
 pub(crate) struct World {
     pub(crate) folder: TempDir,
+    pub(crate) clock: Arc<TestClock>,
     pub(crate) recovery: Arc<Recovery>,
     pub(crate) vaults: Arc<KeyVaults>,
     pub(crate) driver: Arc<Watched>,
@@ -106,6 +118,7 @@ impl World {
         let (operator, backup) = (caller("operator"), caller("backup"));
         let images = ImageDriver::new(vec![path("vm").canonicalize().unwrap()]);
         let driver = Arc::new(Watched { images, during: Mutex::new(None) });
+        let clock = Arc::new(TestClock::default());
         let recovery = Recovery::new(Parts {
             place: kit::Place {
                 tenant_id: TENANT.into(),
@@ -120,10 +133,10 @@ impl World {
             repositories: path("repositories"),
             driver: driver.clone(),
             keys: Arc::new(LocalKeyVaults::new(vaults.clone(), backup.clone(), Arc::new(InProcess))),
-            clock: Arc::new(cofre_repo::clock::SystemClock),
+            clock: clock.clone(),
             software: "test".into(),
         });
-        Self { folder, recovery: Arc::new(recovery), vaults, driver, operator, backup }
+        Self { folder, clock, recovery: Arc::new(recovery), vaults, driver, operator, backup }
     }
 
     /// A vault `v`, and a key vault with access granted and a key in it.
@@ -132,6 +145,13 @@ impl World {
         let vault = world.recovery.create_vault("g", "v1", "local", Redundancy::GeoRedundant).unwrap().id;
         world.key_vault("kv1");
         (world, vault)
+    }
+
+    /// Sets the time.
+    pub(crate) fn at(&self, time: &str) -> Timestamp {
+        let time = time.parse().unwrap();
+        *self.clock.0.lock().unwrap() = Some(time);
+        time
     }
 
     pub(crate) fn key_vault(&self, name: &str) {
@@ -223,8 +243,24 @@ impl World {
     }
 
     pub(crate) fn protect(&self, vault: &ResourceId, machine: &VirtualMachine) -> ResourceId {
+        self.protect_with(vault, machine, "DefaultPolicy")
+    }
+
+    pub(crate) fn protect_with(
+        &self,
+        vault: &ResourceId,
+        machine: &VirtualMachine,
+        policy: &str,
+    ) -> ResourceId {
         self.recovery.register_machine(machine).unwrap();
-        self.recovery.enable_protection(vault, &machine.id, "DefaultPolicy").unwrap().result.unwrap().id
+        self.recovery.enable_protection(vault, &machine.id, policy).unwrap().result.unwrap().id
+    }
+
+    /// A backup that the schedule asked for, at its time; the number of its point.
+    pub(crate) fn backup_scheduled(&self, item: &ResourceId, slot: &str) -> String {
+        let slot = self.at(slot);
+        let done = self.recovery.backup_scheduled(item, slot, &Silent, &Cancel::new()).unwrap();
+        done.result.unwrap().point.name
     }
 
     pub(crate) fn backup(

@@ -3,6 +3,7 @@
 mod elsewhere;
 mod faults;
 mod keyvault;
+mod policies;
 mod proofs;
 mod refusals;
 mod root_key;
