@@ -55,10 +55,14 @@ pub enum Problem {
     FileRecoveryEncrypted,
     /// E-36.
     TemplateNotAvailable,
+    /// E-70.
+    JobKindNotCancellable,
     /// E-71.
     JobNotCancellable,
     /// E-72.
     JobNotRunning,
+    /// E-73.
+    JobCancelFailed,
     /// The disks could not be read, stored or verified; the message says which and why.
     TransferFailed,
     /// The job's process was interrupted or died.
@@ -151,8 +155,10 @@ impl Problem {
         Self::ReplaceDiskEncrypted,
         Self::FileRecoveryEncrypted,
         Self::TemplateNotAvailable,
+        Self::JobKindNotCancellable,
         Self::JobNotCancellable,
         Self::JobNotRunning,
+        Self::JobCancelFailed,
         Self::TransferFailed,
         Self::JobInterrupted,
         Self::NotFound,
@@ -348,6 +354,13 @@ impl Problem {
                 "The recovery point is older than deployment templates.",
                 "Create the machine from the restored disks with a script.",
             ),
+            Self::JobKindNotCancellable => row(
+                "E-70",
+                "UserErrorJobKindNotCancellable",
+                409,
+                "A job of this kind cannot be cancelled.",
+                "Wait until it is over.",
+            ),
             Self::JobNotCancellable => row(
                 "E-71",
                 "UserErrorJobNotCancellable",
@@ -362,6 +375,13 @@ impl Problem {
                 "The job is not running.",
                 "Nothing needs to be done.",
             ),
+            Self::JobCancelFailed => passing(row(
+                "E-73",
+                "UserErrorJobCancelFailed",
+                409,
+                "The job could not be asked to stop.",
+                "Try again, or wait until it is over.",
+            )),
             Self::TransferFailed => passing(row(
                 "",
                 "DataTransferFailed",

@@ -13,7 +13,7 @@ use cofre_repo::{
     point::{Consistency, KeyFile},
     progress::Progress,
 };
-use cofre_store::PointChange;
+use cofre_store::{Batch, PointChange};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -23,8 +23,8 @@ use crate::{
     header::{self, Found},
     item::{ProtectedItem, ProtectionState},
     item_repository::transfer_failed,
-    job::{ErrorDetail, Finished, JobRun, Operation},
-    key_source::{ProofAnswer, ProofState},
+    job::{BackupRequest, Finished, Job, JobRequest, JobRun, Metered, NewJob, Operation, Trigger},
+    key_source::ProofAnswer,
     points::{self, DiskKeys, MachineRecord, OpenPoint, RecoveryPoint},
     retention::{Kept, PointRetention},
     service::Recovery,
@@ -45,17 +45,27 @@ pub struct BackupReport {
 }
 
 /// The snapshot of a machine, with all that is known of its keys.
-struct Taken {
-    machine: VirtualMachine,
-    time: Timestamp,
-    snapshot: Snapshot,
-    headers: Vec<Found>,
-    proofs: Vec<ProofAnswer>,
-    files: Vec<KeyFile>,
+pub(crate) struct Taken {
+    pub(crate) machine: VirtualMachine,
+    pub(crate) time: Timestamp,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) headers: Vec<Found>,
+    pub(crate) proofs: Vec<ProofAnswer>,
+    pub(crate) files: Vec<KeyFile>,
 }
 
 impl Recovery {
-    /// Backs an item up now. The point is kept until `retain_until`, 30 days where none is given.
+    /// Has an item backed up by whichever worker is free first.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` for an item whose protection is stopped, `InvalidParameter`, `OperationInProgress`.
+    pub fn submit_backup(&self, item: &ResourceId, request: &BackupRequest) -> Result<Job> {
+        let item = self.backup_allowed(item, request)?;
+        let batch = self.slot_handled(&item, request)?;
+        self.submit_with(new_backup(&item.value, request), batch)
+    }
+
+    /// Backs an item up now, in this process. The point is kept until `retain_until`, 30 days where none is given.
     ///
     /// # Errors
     /// Those that begin no job: `NotFound`, `OperationInProgress`, `InvalidParameter`. Everything else
@@ -67,23 +77,10 @@ impl Recovery {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Finished<BackupReport>> {
-        let item = documents::load::<ProtectedItem>(self.store(), item)?;
-        if item.value.protection_state == ProtectionState::ProtectionStopped {
-            let message = format!("the protection of {} is stopped", item.value.friendly_name);
-            return Err(ApiError::new(Problem::Conflict, message)
-                .recommend("Resume it first.")
-                .about(&item.value.id));
-        }
-        let now = self.now();
-        let days = i64::from(self.settings().limits.on_demand_days);
-        let expiry = retain_until.unwrap_or(now + SignedDuration::from_hours(24 * days));
-        if expiry <= now {
-            return Err(ApiError::invalid(format!("a point cannot be kept until {expiry}: that is over")));
-        }
-        self.backup_kept(item, Kept { retention: PointRetention::OnDemand, expiry }, progress, cancel)
+        self.backup_here(item, &BackupRequest { retain_until, ..BackupRequest::user() }, progress, cancel)
     }
 
-    /// Backs an item up because its schedule says so. Its point is kept as the policy says; the time of
+    /// Backs an item up in this process, as the schedule asks for. Its point is kept as the policy says; the time of
     /// the schedule counts as handled, however the backup ends.
     ///
     /// # Errors
@@ -95,82 +92,151 @@ impl Recovery {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Finished<BackupReport>> {
-        let item = documents::load::<ProtectedItem>(self.store(), item)?;
-        let kept = self.kept_by_policy(&item.value, slot)?;
-        self.backup_kept(item, kept, progress, cancel)
+        let request = BackupRequest { retain_until: None, trigger: Trigger::Schedule { slot } };
+        self.backup_here(item, &request, progress, cancel)
     }
 
-    fn backup_kept(
+    fn backup_here(
         &self,
-        mut item: Loaded<ProtectedItem>,
-        kept: Kept,
+        item: &ResourceId,
+        request: &BackupRequest,
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Finished<BackupReport>> {
-        let (vault, id, name) =
-            (item.value.vault_id.clone(), item.value.id.clone(), item.value.friendly_name.clone());
-        let tasks = [TAKE_SNAPSHOT, TRANSFER];
-        let mut run = JobRun::begin(self, &vault, Some(&id), Operation::Backup, &name, &tasks)?;
-        // the lock of the item is held: read it again
-        match documents::load(self.store(), &id) {
-            Ok(fresh) => item = fresh,
-            Err(e) => return Ok(Finished { job: run.fail(&e, self.batch()), result: Err(e) }),
+        let item = self.backup_allowed(item, request)?;
+        let batch = self.slot_handled(&item, request)?;
+        let mut run = JobRun::begin_with(self, new_backup(&item.value, request), cancel, batch)?;
+        run.keep_alive();
+        Ok(self.conduct_backup(run, request, progress))
+    }
+
+    /// The item, if it may be backed up as asked.
+    fn backup_allowed(&self, item: &ResourceId, request: &BackupRequest) -> Result<Loaded<ProtectedItem>> {
+        let item = documents::load::<ProtectedItem>(self.store(), item)?;
+        item.value.refuse_deleted()?;
+        if item.value.protection_state == ProtectionState::ProtectionStopped {
+            let message = format!("the protection of {} is stopped", item.value.friendly_name);
+            return Err(ApiError::new(Problem::Conflict, message)
+                .recommend("Resume it first: `cofre protection resume`.")
+                .about(&item.value.id));
         }
-        if let PointRetention::Scheduled { slot, .. } = &kept.retention {
-            item.value.last_slot = Some(*slot);
+        self.kept(&item.value, request)?;
+        Ok(item)
+    }
+
+    /// Notes that a time of the schedule is handled, in the transaction that begins its job.
+    fn slot_handled(&self, item: &Loaded<ProtectedItem>, request: &BackupRequest) -> Result<Batch> {
+        let mut batch = self.batch();
+        if let Trigger::Schedule { slot } = request.trigger {
+            let mut item = item.clone();
+            item.value.last_slot = Some(slot);
+            batch.changes.push(documents::replace(&item)?);
         }
-        match self.run_backup(&mut run, &mut item, kept, progress, cancel) {
-            Ok(report) => self.finish_backup(run, item, report),
+        Ok(batch)
+    }
+
+    /// How long the point of a backup is kept, and why.
+    fn kept(&self, item: &ProtectedItem, request: &BackupRequest) -> Result<Kept> {
+        let now = self.now();
+        let expiry = match (request.trigger, request.retain_until) {
+            (Trigger::Schedule { slot }, None) => return self.kept_by_policy(item, slot),
+            (_, Some(until)) => until,
+            (Trigger::User, None) => {
+                let days = i64::from(self.settings().limits.on_demand_days);
+                now + SignedDuration::from_hours(24 * days)
+            }
+        };
+        if expiry <= now {
+            return Err(ApiError::invalid(format!("a point cannot be kept until {expiry}: that is over")));
+        }
+        Ok(Kept { retention: PointRetention::OnDemand, expiry })
+    }
+
+    /// Runs a backup job to its end.
+    pub(crate) fn conduct_backup(
+        &self,
+        run: JobRun<'_>,
+        request: &BackupRequest,
+        progress: &dyn Progress,
+    ) -> Finished<BackupReport> {
+        let job = run.job();
+        let Some(id) = &job.item_id else {
+            let error = ApiError::new(Problem::StateUnavailable, format!("job {} names no item", job.id));
+            return Finished { job: run.give_up(&error), result: Err(error) };
+        };
+        let done = self
+            .run_backup(&run, id, request, progress)
+            .and_then(|report| self.finish_backup(&run, id, &report).map(|job| (job, report)));
+        match done {
+            Ok((job, report)) => Finished { job, result: Ok(report) },
             Err(error) => {
-                let mut batch = self.batch();
-                item.value.last_backup_status = Some("Failed".to_owned());
-                item.value.last_backup_time = Some(self.now());
-                if error.problem() != Problem::JobInterrupted {
-                    item.value.ail(&error);
-                }
-                batch.changes.extend(documents::replace(&item));
-                Ok(Finished { job: run.fail(&error, batch), result: Err(error) })
+                let job = run.fail(&error, || self.note_failure(id, &error));
+                Finished { job, result: Err(error) }
             }
         }
     }
 
-    fn finish_backup(
+    /// What a failed backup leaves with its item.
+    fn note_failure(&self, item: &ResourceId, error: &ApiError) -> Result<Batch> {
+        let mut batch = self.batch();
+        if let Some(mut item) = documents::find::<ProtectedItem>(self.store(), item)? {
+            item.value.last_backup_status = Some("Failed".to_owned());
+            item.value.last_backup_time = Some(self.now());
+            if error.problem() != Problem::JobInterrupted {
+                item.value.ail(error);
+            }
+            batch.changes.push(documents::replace(&item)?);
+        }
+        Ok(batch)
+    }
+
+    fn finish_backup(&self, run: &JobRun<'_>, item: &ResourceId, report: &BackupReport) -> Result<Job> {
+        run.note(&[
+            ("Backup Size", report.transfer.repository_bytes_added.to_string()),
+            ("Recovery Point", report.point.name.clone()),
+        ])?;
+        let status = if run.is_clean() { "Completed" } else { "CompletedWithWarnings" };
+        run.complete(|| self.backup_made(item, &report.point, status))
+    }
+
+    /// What a backup that made a point changes besides its job.
+    pub(crate) fn backup_made(
         &self,
-        mut run: JobRun<'_>,
-        mut item: Loaded<ProtectedItem>,
-        report: BackupReport,
-    ) -> Result<Finished<BackupReport>> {
-        run.job
-            .property_bag
-            .insert("Backup Size".to_owned(), report.transfer.repository_bytes_added.to_string());
-        run.job.property_bag.insert("Recovery Point".to_owned(), report.point.name.clone());
-        let clean = run.job.error_details.is_empty();
+        item: &ResourceId,
+        point: &RecoveryPoint,
+        status: &str,
+    ) -> Result<Batch> {
+        let mut item = documents::load::<ProtectedItem>(self.store(), item)?;
         item.value.protection_state = ProtectionState::Protected;
-        item.value.last_backup_status =
-            Some(if clean { "Completed" } else { "CompletedWithWarnings" }.to_owned());
+        item.value.last_backup_status = Some(status.to_owned());
         item.value.last_backup_time = Some(self.now());
         item.value.recover();
         let mut batch = self.batch();
         batch.changes.push(documents::replace(&item)?);
-        batch.points.push(PointChange::Insert(report.point.row(&item.value.id)?));
-        let job = run.complete(batch)?;
-        Ok(Finished { job, result: Ok(report) })
+        // whoever compared rows and repository meanwhile has made the row already
+        if self.store().point(&item.value.id.key(), &point.name).map_err(unavailable)?.is_none() {
+            batch.points.push(PointChange::Insert(point.row(&item.value.id)?));
+        }
+        Ok(batch)
     }
 
     fn run_backup(
         &self,
-        run: &mut JobRun<'_>,
-        item: &mut Loaded<ProtectedItem>,
-        kept: Kept,
+        run: &JobRun<'_>,
+        item: &ResourceId,
+        request: &BackupRequest,
         progress: &dyn Progress,
-        cancel: &Cancel,
     ) -> Result<BackupReport> {
+        // the lock of the item is held: it is read again
+        let mut item = self.backup_allowed(item, request)?;
+        let kept = self.kept(&item.value, request)?;
+        let cancel = run.lease().cancel();
         let (machine, named) = self.preflight(&item.value.source_resource_id)?;
-        let repository = self.prepare_repository(item)?;
+        let repository = self.prepare_repository(&mut item)?;
         run.start(TAKE_SNAPSHOT)?;
         interrupted(cancel)?;
         progress.begin(TAKE_SNAPSHOT, 0);
-        let id = point_id(&run.job.id)?;
+        let id = point_id(run.id())?;
         let earlier = match named.as_slice() {
             [] => None,
             // a point that cannot be read is no reason against a new one
@@ -182,8 +248,8 @@ impl Recovery {
         let taken = self.take(machine, named, &id, earlier.as_ref())?;
         progress.end();
         interrupted(cancel)?;
-        self.warn_of_keys(run, &repository, &taken);
-        run.done();
+        self.warn_of_keys(run, &repository, &taken)?;
+        run.done()?;
 
         run.start(TRANSFER)?;
         let record = MachineRecord {
@@ -191,7 +257,7 @@ impl Recovery {
             recovery_point: self.number(&item.value.id, taken.time)?,
             vault_id: item.value.vault_id.clone(),
             item_id: item.value.id.clone(),
-            job_id: run.job.id.clone(),
+            job_id: run.id().to_owned(),
             encryption_class: taken.machine.encryption_class(),
             encryption_mechanism: taken.machine.encryption_mechanism(),
             expiry: kept.expiry,
@@ -201,7 +267,10 @@ impl Recovery {
             audit: self.audit_anchors()?,
         };
         let request = self.request(&id, taken, &record)?;
-        let transfer = repository.ingest(&request, progress, cancel).map_err(transfer_failed)?;
+        run.lease().expect(request.disks.iter().map(|d| d.source.size()).sum());
+        let metered = Metered { lease: run.lease(), inner: progress };
+        let transfer =
+            repository.ingest_guarded(&request, &**run.lease(), &metered, cancel).map_err(transfer_failed)?;
         let point = self.point_of(&repository, &id)?;
         Ok(BackupReport { point, transfer })
     }
@@ -312,61 +381,17 @@ impl Recovery {
         }
         Ok(number.to_string())
     }
+}
 
-    /// Says at once what would otherwise be found at the restore.
-    fn warn_of_keys(&self, run: &mut JobRun<'_>, repository: &Repository, taken: &Taken) {
-        for (disk, proof) in taken.snapshot.disks.iter().zip(&taken.proofs) {
-            match &proof.state {
-                ProofState::DoesNotOpen => run.warn(ErrorDetail::warning(
-                    "KeysDoNotOpenDisk",
-                    format!("the secret and key that the machine names do not open disk {}", disk.name),
-                    "Correct the machine's encryption settings, or put the right secret into the key vault, and back up \
-                     again: today this point could not be opened with its keys.",
-                )),
-                ProofState::Missing { reason } => run.warn(ErrorDetail::warning(
-                    "KeysMissing",
-                    format!("no keys were captured for disk {}: {reason}", disk.name),
-                    "Give the machine encryption settings that name the disk's secret and key, or keep its passphrase \
-                     elsewhere.",
-                )),
-                ProofState::Proven | ProofState::Captured { .. } | ProofState::NotEncrypted => {}
-            }
-        }
-        for disk in self.headers_changed(repository, taken).unwrap_or_default() {
-            run.warn(ErrorDetail::warning(
-                "VolumeKeyChanged",
-                format!("the volume key of disk {disk} changed since the last point, its secret did not"),
-                "Make sure that this was meant: the secret that the machine names may no longer be the disk's.",
-            ));
-        }
-    }
-
-    /// Disks whose volume key is another than in the last point, though the secret's URL is the same
-    /// and was not just proven to open the new header.
-    fn headers_changed(&self, repository: &Repository, taken: &Taken) -> Result<Vec<String>> {
-        let index = repository.load_index().map_err(transfer_failed)?;
-        let (points, _) = repository.points(&index).map_err(transfer_failed)?;
-        let Some(last) = points.last() else { return Ok(Vec::new()) };
-        let Some(before) = MachineRecord::of(&last.document)? else { return Ok(Vec::new()) };
-        let urls = |machine: &VirtualMachine, disk: &str| -> Vec<String> {
-            let sets = machine.key_sets().into_iter().filter(|s| s.disks.iter().any(|d| d == disk));
-            sets.map(|s| s.settings.disk_encryption_key.secret_url).collect()
-        };
-        let mut changed = Vec::new();
-        for ((disk, found), proof) in taken.snapshot.disks.iter().zip(&taken.headers).zip(&taken.proofs) {
-            let (Found::Header { record, .. }, Some(entry)) = (found, last.document.disk(&disk.name)) else {
-                continue;
-            };
-            let document = repository.disk_document(&index, last, entry).map_err(transfer_failed)?;
-            let old: Option<header::HeaderRecord> =
-                document.encryption.and_then(|e| serde_json::from_value(e).ok());
-            let same_secret = urls(&before.virtual_machine, &disk.name) == urls(&taken.machine, &disk.name);
-            let other_key = old.is_some_and(|o| o.volume_key_digest != record.volume_key_digest);
-            if same_secret && other_key && proof.state != ProofState::Proven {
-                changed.push(disk.name.clone());
-            }
-        }
-        Ok(changed)
+fn new_backup<'a>(item: &'a ProtectedItem, request: &BackupRequest) -> NewJob<'a> {
+    NewJob {
+        vault: &item.vault_id,
+        item: Some(&item.id),
+        operation: Operation::Backup,
+        name: &item.friendly_name,
+        tasks: &[TAKE_SNAPSHOT, TRANSFER],
+        request: Some(JobRequest::Backup(request.clone())),
+        user_triggered: request.trigger == Trigger::User,
     }
 }
 

@@ -38,9 +38,25 @@ pub struct ProtectedItem {
     pub repository: Option<ItemRepository>,
     /// Since when it is protected.
     pub created: Timestamp,
-    /// The time of the schedule that was handled last.
+    /// The time of the schedule that was handled last: nothing older is made up for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_slot: Option<Timestamp>,
+    /// That what was backed up is to go, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+}
+
+/// What was backed up of an item is to go. Until then nothing is restored from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deletion {
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// When it goes for good.
+    pub purge_due: Timestamp,
+    /// Whether it has begun to go, so that the deletion cannot be taken back any more.
+    #[serde(default)]
+    pub removing: bool,
 }
 
 /// The repository of an item.
@@ -94,6 +110,27 @@ impl Resource for ProtectedItem {
 }
 
 impl ProtectedItem {
+    /// The policy that backups follow; none while the protection is stopped.
+    #[must_use]
+    pub fn active_policy(&self) -> Option<&ResourceId> {
+        (self.protection_state != ProtectionState::ProtectionStopped).then_some(&self.policy_id)
+    }
+
+    /// Refuses what cannot be done while the item is to be deleted.
+    pub(crate) fn refuse_deleted(&self) -> Result<()> {
+        let Some(deletion) = &self.deletion else { return Ok(()) };
+        let message = format!(
+            "the backup data of {} were deleted at {}, and go for good at {}",
+            self.friendly_name, deletion.at, deletion.purge_due
+        );
+        let error = ApiError::new(Problem::Conflict, message).about(&self.id);
+        Err(if deletion.removing {
+            error.recommend("They are being removed now; protect the machine anew when they are gone.")
+        } else {
+            error.recommend("Take the deletion back first: `cofre protection undelete`.")
+        })
+    }
+
     /// Notes what a failed backup asks for.
     pub(crate) fn ail(&mut self, error: &ApiError) {
         self.health_status = HealthStatus::ActionRequired;

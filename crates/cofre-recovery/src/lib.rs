@@ -4,6 +4,7 @@
 //! that reaches disks, key vaults behind [`key_source::KeySource`].
 
 pub mod backup;
+mod backup_warnings;
 mod capture;
 pub mod captured;
 mod checks;
@@ -25,9 +26,12 @@ pub mod outputs;
 pub mod points;
 pub mod policy;
 pub mod protection;
+mod protection_changes;
 pub mod reconcile;
 mod remote_key_vaults;
+mod removal;
 pub mod restore;
+mod restore_checks;
 pub mod retention;
 pub mod schedule;
 pub mod service;
@@ -36,6 +40,7 @@ pub mod storage_account;
 mod time_zone;
 pub mod trust;
 pub mod vault;
+pub mod worker;
 
 pub use key_vault_router::KeyVaultRouter;
 pub use key_vaults::{LocalKeyVaults, key_vault_error, key_vault_id};

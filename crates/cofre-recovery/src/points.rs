@@ -22,6 +22,7 @@ use crate::{
     documents::unavailable,
     item::ProtectedItem,
     item_repository::transfer_failed,
+    job::{mark, place},
     key_source::ProofState,
     retention::PointRetention,
     service::Recovery,
@@ -119,6 +120,15 @@ pub struct RecoveryPoint {
     /// URLs of the secrets and keys that it holds copies of.
     #[serde(default)]
     pub keys: Vec<String>,
+}
+
+/// A page of recovery points, the newest first.
+#[derive(Clone, Debug)]
+pub struct PointPage {
+    /// The points.
+    pub points: Vec<RecoveryPoint>,
+    /// What the next page is asked for with; none at the end.
+    pub next: Option<String>,
 }
 
 /// A disk of a recovery point.
@@ -278,6 +288,53 @@ impl Recovery {
             match page.last() {
                 Some(last) if page.len() == PAGE => after = Some(last.position()),
                 _ => return Ok(all),
+            }
+        }
+    }
+
+    /// Whether an item has a recovery point that is there.
+    pub(crate) fn recovery_points_visible(&self, item: &ResourceId) -> Result<bool> {
+        let filter = PointFilter { state: Some(VISIBLE.to_owned()), ..PointFilter::default() };
+        Ok(!self.store().points(&item.key(), &filter, None, 1).map_err(unavailable)?.is_empty())
+    }
+
+    /// A page of the recovery points of an item that are there, the newest first, at most `limit`: of a time from
+    /// `from` on and before `to`, with this consistency (`AppConsistent`…), after the mark of the page before.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a mark that is none, `StateUnavailable`.
+    pub fn points_page(
+        &self,
+        item: &ResourceId,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        consistency: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<PointPage> {
+        const PAGE: usize = 500;
+        let filter = PointFilter { state: Some(VISIBLE.to_owned()), from, to };
+        let mut after = after.map(place).transpose()?;
+        let mut page = PointPage { points: Vec::new(), next: None };
+        loop {
+            let rows = self
+                .store()
+                .points(&item.key(), &filter, after.as_ref(), PAGE.min(limit.saturating_add(1)))
+                .map_err(unavailable)?;
+            let Some(last) = rows.last() else { return Ok(page) };
+            after = Some(last.position());
+            for row in &rows {
+                let point = RecoveryPoint::from_row(row)?;
+                if consistency.is_some_and(|wanted| !point.kind.eq_ignore_ascii_case(wanted)) {
+                    continue;
+                }
+                if page.points.len() == limit {
+                    page.next = page.points.last().map(|last: &RecoveryPoint| {
+                        mark(&cofre_store::Position { time: last.time, id: last.name.clone() })
+                    });
+                    return Ok(page);
+                }
+                page.points.push(point);
             }
         }
     }

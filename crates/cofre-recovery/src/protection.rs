@@ -9,7 +9,7 @@ use crate::{
     checks,
     documents::{self, Resource, unavailable},
     item::{HealthStatus, ProtectedItem, ProtectionState},
-    job::{Finished, JobRun, Operation},
+    job::{Finished, Operation},
     policy::Policy,
     service::Recovery,
     vault::RecoveryVault,
@@ -22,7 +22,7 @@ struct Protection {
     item: ResourceId,
 }
 
-fn protection_path(machine: &ResourceId) -> String {
+pub(crate) fn protection_path(machine: &ResourceId) -> String {
     format!("/protection{}", machine.key())
 }
 
@@ -97,12 +97,7 @@ impl Recovery {
             );
             return Err(ApiError::new(Problem::VaultLimit, message).about(&vault.id));
         }
-        let users = items.iter().filter(|i| i.policy_id == *policy.id()).count();
-        if users as u64 >= limits.machines_per_policy {
-            let message =
-                format!("the policy {} has {users} machines, and may have no more", policy.id.name());
-            return Err(ApiError::new(Problem::PolicyItemLimit, message).about(&policy.id));
-        }
+        self.check_policy_users(policy, &items, None)?;
         Ok((machine, keys))
     }
 
@@ -141,10 +136,12 @@ impl Recovery {
         Ok(Some(protection.item))
     }
 
-    /// Protects a machine: makes its item, but no recovery point. A refusal leaves no item and no job.
+    /// Protects a machine: makes its item, but no recovery point. Where the same vault protects it already, its policy
+    /// changes; where that was stopped, it goes on. A refusal leaves no item and no job.
     ///
     /// # Errors
-    /// As [`check_protection`](Self::check_protection).
+    /// As [`check_protection`](Self::check_protection), [`change_policy`](Self::change_policy) and
+    /// [`resume_protection`](Self::resume_protection).
     pub fn enable_protection(
         &self,
         vault: &ResourceId,
@@ -153,6 +150,15 @@ impl Recovery {
     ) -> Result<Finished<ProtectedItem>> {
         let vault = documents::load::<RecoveryVault>(self.store(), vault)?.value;
         let policy = self.policy(&vault.id, policy)?;
+        if let Some(id) = self.protecting(machine)?
+            && let Some(item) = documents::find::<ProtectedItem>(self.store(), &id)?
+            && item.value.vault_id.key() == vault.id.key()
+        {
+            return match item.value.protection_state {
+                ProtectionState::ProtectionStopped => self.resume_protection(&id, policy.id.name()),
+                _ => self.change_policy(&id, policy.id.name()),
+            };
+        }
         let (machine, _) = self.checked(&vault, machine, &policy)?;
         let group = machine.id.resource_group().unwrap_or_default();
         let item = ProtectedItem {
@@ -173,21 +179,31 @@ impl Recovery {
             repository: None,
             created: self.now(),
             last_slot: None,
+            deletion: None,
         };
-        let run =
-            JobRun::begin(self, &vault.id, Some(&item.id), Operation::ConfigureBackup, machine.name(), &[])?;
-        let made = self.protection_changes(&item, &machine.id).map(|changes| {
+        self.at_once(&item, Operation::ConfigureBackup, || {
             let mut batch = self.batch();
-            batch.changes = changes;
-            batch
-        });
-        match made {
-            Ok(mut batch) => {
-                batch.events.push(self.event("protection.enable", &item.id, None)?);
-                run.complete(batch).map(|job| Finished { job, result: Ok(item) })
-            }
-            Err(e) => Ok(Finished { job: run.fail(&e, self.batch()), result: Err(e) }),
+            batch.changes = self.protection_changes(&item, &machine.id)?;
+            batch.events.push(self.event("protection.enable", &item.id, None)?);
+            Ok((batch, item.clone()))
+        })
+    }
+
+    /// V13: how many machines a policy may have. Those that are stopped do not count, nor does `except`.
+    pub(crate) fn check_policy_users(
+        &self,
+        policy: &Policy,
+        items: &[ProtectedItem],
+        except: Option<&ResourceId>,
+    ) -> Result<()> {
+        let users =
+            items.iter().filter(|i| i.active_policy() == Some(policy.id()) && Some(&i.id) != except).count();
+        if users as u64 >= self.settings().limits.machines_per_policy {
+            let message =
+                format!("the policy {} has {users} machines, and may have no more", policy.id.name());
+            return Err(ApiError::new(Problem::PolicyItemLimit, message).about(&policy.id));
         }
+        Ok(())
     }
 
     fn protection_changes(&self, item: &ProtectedItem, machine: &ResourceId) -> Result<Vec<Change>> {

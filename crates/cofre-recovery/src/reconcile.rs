@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result};
-use cofre_repo::PointId;
-use cofre_store::{Batch, JobRow, PointChange};
+use cofre_repo::{PointId, repository::PointSelector};
+use cofre_store::{Batch, Change, JobRow, PointChange};
 
 use crate::{
     backup::point_id,
-    documents::{self},
+    documents::{self, unavailable},
     item::{ProtectedItem, ProtectionState},
     item_repository::transfer_failed,
-    job::{Job, Operation},
+    job::{Job, JobRequest, JobRun, Operation, withdrawn_path},
     points::{AuditAnchor, LOST, MachineRecord, RecoveryPoint, VISIBLE},
     service::Recovery,
 };
@@ -47,12 +47,14 @@ pub struct OrphanedJob {
 }
 
 impl Recovery {
-    /// Ends the jobs of processes that died. A backup that had published its point counts as done. A job
-    /// whose outcome cannot be told, because its repository cannot be opened, is left as it is.
+    /// Ends the jobs of commands that died. A backup that had published its point counts as done. A job
+    /// whose outcome cannot be told, because its repository cannot be opened, is left as it is. Jobs of workers that
+    /// died wait for another worker from now on.
     ///
     /// # Errors
     /// `StateUnavailable`.
     pub fn close_orphaned_jobs(&self) -> Result<Vec<OrphanedJob>> {
+        self.requeue_orphans()?;
         let mut closed = Vec::new();
         for (job, row) in self.orphaned_jobs()? {
             let id = job.id.clone();
@@ -89,6 +91,39 @@ impl Recovery {
         batch.changes.push(documents::replace(&item)?);
         let error = published.is_none().then(died);
         self.close_orphan(job, row, error.as_ref(), batch)
+    }
+
+    /// Ends a job whose work an earlier process had done: its point is there. None if it is not.
+    ///
+    /// # Errors
+    /// As of completing a job; `TransferFailed`.
+    pub(crate) fn complete_published(&self, run: &JobRun<'_>) -> Result<Option<Job>> {
+        let job = run.job();
+        let (Some(id), Some(JobRequest::Backup(_))) = (&job.item_id, &job.request) else { return Ok(None) };
+        let Some(item) = documents::find::<ProtectedItem>(self.store(), id)? else { return Ok(None) };
+        let Some(point) = self.published(&item.value, &job.id)? else { return Ok(None) };
+        let path = withdrawn_path(&job.id);
+        let is_withdrawn = || self.store().read(&path).map(|found| found.is_some()).map_err(unavailable);
+        if !is_withdrawn()? {
+            run.note(&[("Recovery Point", point.name.clone())])?;
+            let adopted = run.complete_adopted(|| {
+                let mut batch = self.backup_made(&item.value.id, &point, "Completed")?;
+                // whoever published it may be about to withdraw it: one of the two comes first
+                batch.changes.push(Change::Expect { path: path.clone(), revision: None });
+                Ok(batch)
+            });
+            match adopted {
+                Err(e) if e.problem() == Problem::Conflict && is_withdrawn()? => {}
+                other => return other.map(Some),
+            }
+        }
+        // it is withdrawn, and whoever decided that may have died before the deed
+        let repository = self.open_repository(&item.value)?;
+        let selector = PointSelector::Id(point_id(&job.id)?.to_hex());
+        match repository.forget(&[selector], None) {
+            Err(e) if e.kind() != cofre_repo::ErrorKind::PointNotFound => Err(transfer_failed(e)),
+            _ => Ok(None),
+        }
     }
 
     /// The point that a job made, if it got so far and has no row yet.

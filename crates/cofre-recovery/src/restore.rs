@@ -6,17 +6,19 @@
 use cofre_arm::{ApiError, ObjectUrl, Problem, ResourceId, Result};
 use cofre_disk::{VhdIdentity, vhd};
 use cofre_repo::{Cancel, progress::Progress, repository::PointSelector};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     captured::CapturedKeys,
     documents,
     item::ProtectedItem,
     item_repository::transfer_failed,
-    job::{Finished, JobRun, Operation},
+    job::{Finished, Job, JobRequest, JobRun, Metered, RestoreRequest},
     key_source::{KeyVaultName, ObjectState},
     outputs::{RestoredDisk, configuration, encryption, template},
-    points::{LOST, OpenPoint, RecoveryPoint},
+    points::{OpenPoint, RecoveryPoint, VISIBLE},
     protection::lun,
+    restore_checks::{container_name, new_restore, refuse, wanted},
     service::Recovery,
     storage_account::{Container, StorageAccount},
 };
@@ -31,7 +33,7 @@ pub const ENCRYPTION_FILE: &str = "encryption.json";
 pub const TEMPLATE_FILE: &str = "azuredeploy.json";
 
 /// What is to be made of a recovery point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecoveryType {
     /// Its disks, and files to make a machine from.
     RestoreDisks,
@@ -57,11 +59,23 @@ pub struct RestoreReport {
 }
 
 impl Recovery {
-    /// Restores the disks of a recovery point into a new container of a storage account.
+    /// Has the disks of a recovery point restored by whichever worker is free first.
+    ///
+    /// # Errors
+    /// As of [`restore_disks`](Self::restore_disks), `NotFound` for the storage account, `InvalidParameter` for slots
+    /// in which the point has no disk.
+    pub fn submit_restore(&self, item: &ResourceId, request: &RestoreRequest) -> Result<Job> {
+        let (item, request) = self.restore_allowed(item, request)?;
+        self.parts().accounts.account(&request.account)?;
+        self.submit(new_restore(&item, &request))
+    }
+
+    /// Restores the disks of a recovery point into a new container of a storage account, in this process.
     ///
     /// # Errors
     /// Those that begin no job: `NotFound`, `CreateEncryptedVm` and `ReplaceDiskEncrypted` for what
-    /// cannot be made of an encrypted point, `OperationInProgress`. Everything else is the job's result.
+    /// cannot be made of an encrypted point, `Conflict` where the item is to be deleted, `OperationInProgress`.
+    /// Everything else is the job's result.
     pub fn restore_disks(
         &self,
         item: &ResourceId,
@@ -71,42 +85,118 @@ impl Recovery {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<Finished<RestoreReport>> {
+        let request = RestoreRequest {
+            point: point.to_owned(),
+            account: account.name.clone(),
+            recovery_type,
+            luns: None,
+            target_resource_group: None,
+        };
+        self.restore_here(item, &request, account, progress, cancel)
+    }
+
+    /// [`restore_disks`](Self::restore_disks) with all that can be asked for. The account is the one that is given,
+    /// whatever the request calls it.
+    ///
+    /// # Errors
+    /// As of [`restore_disks`](Self::restore_disks) and [`submit_restore`](Self::submit_restore).
+    pub fn restore_here(
+        &self,
+        item: &ResourceId,
+        request: &RestoreRequest,
+        account: &StorageAccount,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<Finished<RestoreReport>> {
+        let (item, request) = self.restore_allowed(item, request)?;
+        let mut run = JobRun::begin(self, new_restore(&item, &request), cancel)?;
+        run.keep_alive();
+        Ok(self.conduct_restore(run, &request, Some(account), progress))
+    }
+
+    /// The item and the request with the point's number, if it may be restored as asked.
+    fn restore_allowed(
+        &self,
+        item: &ResourceId,
+        request: &RestoreRequest,
+    ) -> Result<(ProtectedItem, RestoreRequest)> {
         let item = documents::load::<ProtectedItem>(self.store(), item)?.value;
-        let point = self.recovery_point(&item.id, point)?;
-        if point.state == LOST {
+        item.refuse_deleted()?;
+        let point = self.restorable(&item, request)?;
+        if request.luns.is_some() {
+            wanted(&self.open_point(&item, &point)?, request)?;
+        }
+        Ok((item, RestoreRequest { point: point.name, ..request.clone() }))
+    }
+
+    fn restorable(&self, item: &ProtectedItem, request: &RestoreRequest) -> Result<RecoveryPoint> {
+        let point = self.recovery_point(&item.id, &request.point)?;
+        if point.state != VISIBLE {
             let message = format!("recovery point {} is gone from its repository", point.name);
             return Err(ApiError::new(Problem::NotFound, message).recommend("Take another recovery point."));
         }
-        refuse(&item, &point, recovery_type)?;
-        let (vault, name) = (&item.vault_id, &item.friendly_name);
-        let mut run = JobRun::begin(self, vault, Some(&item.id), Operation::Restore, name, &[TRANSFER])?;
-        match self.run_restore(&mut run, &item, &point, account, progress, cancel) {
-            Ok(report) => Ok(Finished { job: run.complete(self.batch())?, result: Ok(report) }),
-            Err(error) => Ok(Finished { job: run.fail(&error, self.batch()), result: Err(error) }),
+        refuse(item, &point, request.recovery_type)?;
+        Ok(point)
+    }
+
+    /// Runs a restore job to its end.
+    pub(crate) fn conduct_restore(
+        &self,
+        run: JobRun<'_>,
+        request: &RestoreRequest,
+        account: Option<&StorageAccount>,
+        progress: &dyn Progress,
+    ) -> Finished<RestoreReport> {
+        // what an earlier attempt left; it may be writing still, so this one gets another container
+        self.clear_up(&run.job(), run.lease().epoch());
+        let named = match account {
+            Some(account) => Ok(account.clone()),
+            None => self.parts().accounts.account(&request.account),
+        };
+        let done = named.and_then(|account| {
+            let (report, container) = self.run_restore(&run, request, &account, progress)?;
+            let job = run.complete(|| Ok(self.batch()))?;
+            container.keep();
+            Ok((job, report))
+        });
+        match done {
+            Ok((job, report)) => Finished { job, result: Ok(report) },
+            Err(error) => Finished { job: run.fail(&error, || Ok(self.batch())), result: Err(error) },
+        }
+    }
+
+    /// Deletes the containers that earlier attempts of a job left.
+    pub(crate) fn clear_up(&self, job: &Job, epoch: u64) {
+        let Some(JobRequest::Restore(request)) = &job.request else { return };
+        // a folder that a command was given is no account of the home
+        let Ok(account) = self.parts().accounts.account(&request.account) else { return };
+        for earlier in 1..epoch {
+            Container::delete(&account, &container_name(job, earlier));
         }
     }
 
     fn run_restore(
         &self,
-        run: &mut JobRun<'_>,
-        item: &ProtectedItem,
-        point: &RecoveryPoint,
+        run: &JobRun<'_>,
+        request: &RestoreRequest,
         account: &StorageAccount,
         progress: &dyn Progress,
-        cancel: &Cancel,
-    ) -> Result<RestoreReport> {
-        let open = self.open_point(item, point)?;
+    ) -> Result<(RestoreReport, Container)> {
+        let job = run.job();
+        let id = job.item_id.as_ref().ok_or_else(|| {
+            ApiError::new(Problem::StateUnavailable, format!("job {} names no item", job.id))
+        })?;
+        // the lock of the item is held: it is read again
+        let item = documents::load::<ProtectedItem>(self.store(), id)?.value;
+        item.refuse_deleted()?;
+        let point = self.restorable(&item, request)?;
+        let open = self.open_point(&item, &point)?;
         let machine = &open.record.virtual_machine;
-        let id = run.job.id.replace('-', "");
-        // at most 63 of lower-case letters, digits and hyphens, as containers are called elsewhere too
-        let name = machine.name().to_lowercase().replace(['.', '_'], "-");
-        let container_name = format!("{:.30}-{id}", name);
+        let container_name = container_name(&job, run.lease().epoch());
+        let wanted = wanted(&open, request)?;
         let container = Container::create(account, &container_name)?;
-        let disks: Vec<_> = open
-            .point
-            .document
-            .disks
-            .iter()
+        let disks: Vec<_> = wanted
+            .into_iter()
             .map(|disk| {
                 let blob = format!("{}.vhd", disk.name);
                 let uri = container.uri(&blob);
@@ -125,7 +215,11 @@ impl Recovery {
             ("Config Blob Name", CONFIGURATION_FILE.to_owned()),
             ("Recovery Point", point.name.clone()),
         ];
+        properties
+            .extend(request.target_resource_group.clone().map(|group| ("Target resource group", group)));
         run.start(TRANSFER)?;
+        run.lease().expect(disks.iter().map(|d| d.size).sum());
+        let metered = Metered { lease: run.lease(), inner: progress };
         // the keys first: without them the disks are worth nothing
         if let Some(keys) = &open.keys {
             container.write(ENCRYPTION_FILE, &encryption::encode(machine, keys, &open.blobs)?)?;
@@ -134,7 +228,7 @@ impl Recovery {
         container.write(CONFIGURATION_FILE, &configuration::encode(machine, &disks)?)?;
         let mut bytes_written = 0;
         for disk in &disks {
-            bytes_written += restore_disk(&open, &container, disk, progress, cancel)?;
+            bytes_written += restore_disk(&open, &container, disk, &metered, run.lease().cancel())?;
         }
         let settings = self.settings();
         let cutoff = if open.keys.is_some() {
@@ -148,16 +242,17 @@ impl Recovery {
             properties.push(("Template Blob Uri", container.uri(TEMPLATE_FILE)));
         }
         for missing in open.keys.iter().flat_map(|keys| self.missing_keys(keys)) {
-            run.warn((&missing).into());
+            run.warn((&missing).into())?;
         }
-        run.job.property_bag.extend(properties.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        Ok(RestoreReport {
-            container: container.keep(),
+        run.note(&properties)?;
+        let report = RestoreReport {
+            container: container.folder().to_owned(),
             disks,
             bytes_written,
             encrypted: open.keys.is_some(),
             template: has_template,
-        })
+        };
+        Ok((report, container))
     }
 
     /// What a machine made from these disks would miss: E-02 and E-03.
@@ -195,29 +290,6 @@ impl Recovery {
         };
         let message = format!("{object} {what}: no machine can start from these disks yet");
         Ok(Some(ApiError::new(Problem::KeyOrSecretNotFound, message).about(&object)))
-    }
-}
-
-/// R7 and R8: what cannot be made of an encrypted point.
-fn refuse(item: &ProtectedItem, point: &RecoveryPoint, recovery_type: RecoveryType) -> Result<()> {
-    let name = &item.friendly_name;
-    let of = |problem, what: &str| {
-        Err(ApiError::new(problem, format!("recovery point {} of {name} is encrypted: {what}", point.name))
-            .about(&item.id))
-    };
-    match recovery_type {
-        RecoveryType::RestoreDisks => Ok(()),
-        RecoveryType::AlternateLocation if point.is_encrypted() => {
-            of(Problem::CreateEncryptedVm, "no machine can be made of it directly")
-        }
-        RecoveryType::OriginalLocation if point.is_encrypted() => {
-            of(Problem::ReplaceDiskEncrypted, "disks cannot be replaced from it")
-        }
-        RecoveryType::AlternateLocation | RecoveryType::OriginalLocation => {
-            let message =
-                "this version restores disks, and makes no machines from recovery points".to_owned();
-            Err(ApiError::invalid(message).recommend("Restore the disks, and make the machine from them."))
-        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! The service: what all of its operations share.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
 
 use cofre_arm::{ApiError, Problem, Result};
 use cofre_compute::Driver;
@@ -13,6 +17,7 @@ use crate::{
     documents,
     key_source::KeySource,
     settings::Settings,
+    storage_account::StorageAccounts,
     trust::{RecoveryPublicKey, ServiceKey, kit::Place},
 };
 
@@ -37,6 +42,8 @@ pub struct Parts {
     pub driver: Arc<dyn Driver>,
     /// Reaches key vaults, as the backup service's principal.
     pub keys: Arc<dyn KeySource>,
+    /// Finds storage accounts by name.
+    pub accounts: Arc<dyn StorageAccounts>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Name and version of the program, for recovery points.
@@ -46,13 +53,40 @@ pub struct Parts {
 /// The recovery service.
 pub struct Recovery {
     parts: Parts,
+    bell: Bell,
+}
+
+/// Wakes the workers of this process when there is something to do.
+#[derive(Default)]
+pub(crate) struct Bell {
+    rung: Mutex<u64>,
+    wake: Condvar,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        *rung = rung.wrapping_add(1);
+        self.wake.notify_all();
+    }
+
+    /// How often it was rung.
+    pub(crate) fn count(&self) -> u64 {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it was rung since the count `heard`, or for so long.
+    pub(crate) fn wait(&self, heard: u64, most: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.wake.wait_timeout_while(rung, most, |rung| *rung == heard));
+    }
 }
 
 impl Recovery {
     /// A service of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self { parts, bell: Bell::default() }
     }
 
     /// Where it is.
@@ -69,6 +103,10 @@ impl Recovery {
 
     pub(crate) fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     pub(crate) fn store(&self) -> &Store {

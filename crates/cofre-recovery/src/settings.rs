@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Limits.
     pub limits: Limits,
+    /// How jobs are run.
+    pub jobs: JobSettings,
     /// Encrypted recovery points of this instant or later have a deployment template.
     pub encrypted_template_since: Timestamp,
     /// Unencrypted recovery points of this instant or later have one.
@@ -73,6 +75,44 @@ pub struct Limits {
     pub on_demand_days: u32,
 }
 
+/// How jobs are run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct JobSettings {
+    /// Jobs that one process runs at the same time.
+    pub slots: usize,
+    /// Seconds between two signs of life of whoever runs a job.
+    pub heartbeat_seconds: u64,
+    /// Seconds without one after which a job is given to another worker: many times the above, and more than the clocks
+    /// of hosts may differ.
+    pub stale_seconds: u64,
+    /// How often a job is taken over from a process that died or fell silent, before it fails.
+    pub take_overs: u32,
+    /// How often a worker tries a job again that failed for a reason that may pass.
+    pub retries: u32,
+    /// Seconds before the first of these; each later one waits twice as long.
+    pub retry_seconds: u64,
+    /// Seconds between two looks of a worker at what is due: schedules, and deletions.
+    pub tick_seconds: u64,
+    /// Seconds between two rounds, of all workers together, in which points whose date has passed are deleted.
+    pub clean_up_seconds: u64,
+}
+
+impl Default for JobSettings {
+    fn default() -> Self {
+        Self {
+            slots: 2,
+            heartbeat_seconds: 5,
+            stale_seconds: 60,
+            take_overs: 3,
+            retries: 2,
+            retry_seconds: 30,
+            tick_seconds: 30,
+            clean_up_seconds: 3600,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -98,6 +138,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            jobs: JobSettings::default(),
             encrypted_template_since: Timestamp::from_second(ENCRYPTED_TEMPLATE_SINCE).unwrap_or_default(),
             plain_template_since: Timestamp::from_second(PLAIN_TEMPLATE_SINCE).unwrap_or_default(),
             key_vault_suffix: "vault.localhost".to_owned(),

@@ -22,6 +22,21 @@ pub struct StorageAccount {
     pub folder: PathBuf,
 }
 
+/// Finds storage accounts.
+pub trait StorageAccounts: Send + Sync {
+    /// The account of this name.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for what is no name, `NotFound`.
+    fn account(&self, name: &str) -> Result<StorageAccount>;
+
+    /// The names of all accounts, in their order.
+    ///
+    /// # Errors
+    /// `StorageAccountOffline`.
+    fn names(&self) -> Result<Vec<String>>;
+}
+
 /// A container that is being filled. What is in it when this is dropped before [`keep`](Self::keep)
 /// is deleted: a container holds all of a restore or is not there.
 pub(crate) struct Container {
@@ -52,6 +67,18 @@ impl Container {
         let folder = root.join(name);
         DirBuilder::new().mode(0o700).create(&folder).map_err(|e| offline(account, "write to", e))?;
         Ok(Self { folder, keep: false })
+    }
+
+    /// Deletes a container that another attempt left half filled.
+    pub(crate) fn delete(account: &StorageAccount, name: &str) {
+        if let Ok(root) = account.folder.canonicalize() {
+            let _ = fs::remove_dir_all(root.join(name));
+        }
+    }
+
+    /// Its folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(crate) fn path(&self, blob: &str) -> PathBuf {

@@ -27,11 +27,11 @@ pub struct JobRow {
     pub started: Timestamp,
     /// When it ended; `None` while it runs.
     pub ended: Option<Timestamp>,
-    /// The process that runs it, as JSON.
+    /// The process that runs it, as JSON; `None` while it waits for one that does.
     pub owner: Option<String>,
     /// Who may change it: grows when another process takes it over.
     pub epoch: u64,
-    /// When its process was last heard of.
+    /// When its process was last heard of; of a job that waits, the instant before which nobody is to take it.
     pub heartbeat: Timestamp,
     /// All else, usually JSON.
     pub body: Vec<u8>,
@@ -57,6 +57,16 @@ pub enum JobChange {
         /// The new row.
         job: JobRow,
     },
+    /// Writes all columns; a conflict unless the job is there, has not ended, and has this epoch and this body. So
+    /// whoever runs a job and whoever wants something of it do not undo what the other wrote.
+    Replace {
+        /// The epoch that was read.
+        epoch: u64,
+        /// The body that was read.
+        body: Vec<u8>,
+        /// The new row.
+        job: JobRow,
+    },
     /// A sign of life; a conflict unless the job runs and has this epoch.
     Heartbeat {
         /// Its id.
@@ -76,7 +86,7 @@ pub enum JobChange {
 impl JobChange {
     pub(crate) fn check(&self) -> Result<()> {
         match self {
-            Self::Insert(job) | Self::Update { job, .. } => {
+            Self::Insert(job) | Self::Update { job, .. } | Self::Replace { job, .. } => {
                 column::check_word("job's id", &job.id)?;
                 column::check_text("job's vault", &job.vault)?;
                 column::check_text("job's item", &job.item)?;
@@ -168,11 +178,38 @@ pub(crate) async fn running(connection: &mut Connection) -> Result<Vec<JobRow>> 
     fetch(connection, query).await
 }
 
+/// Jobs that somebody may take: those that wait, and those whose process was last heard of before `stale`.
+pub(crate) async fn claimable(
+    connection: &mut Connection,
+    now: Timestamp,
+    stale: Timestamp,
+    limit: usize,
+) -> Result<Vec<JobRow>> {
+    let mut query = Statement::new(SELECT);
+    query.push(" WHERE ended IS NULL AND ((owner IS NULL AND heartbeat <= ");
+    query.push_bind(now.as_microsecond()).push(") OR (owner IS NOT NULL AND heartbeat < ");
+    query.push_bind(stale.as_microsecond()).push(")) ORDER BY started, id LIMIT ");
+    query.push_bind(column::limit(limit));
+    fetch(connection, query).await
+}
+
+/// A sign of life; returns the job as it is.
+pub(crate) async fn heartbeat(
+    connection: &mut Connection,
+    id: &str,
+    epoch: u64,
+    at: Timestamp,
+) -> Result<JobRow> {
+    apply(connection, &JobChange::Heartbeat { id: id.to_owned(), epoch, at }).await?;
+    get(connection, id).await?.ok_or_else(|| StoreError::conflict(id, format!("job {id} does not exist")))
+}
+
 /// Applies one change within a transaction.
 pub(crate) async fn apply(connection: &mut Connection, change: &JobChange) -> Result<()> {
     match change {
         JobChange::Insert(job) => insert(connection, job).await,
-        JobChange::Update { epoch, job } => update(connection, *epoch, job).await,
+        JobChange::Update { epoch, job } => update(connection, *epoch, None, job).await,
+        JobChange::Replace { epoch, body, job } => update(connection, *epoch, Some(body), job).await,
         JobChange::Heartbeat { id, epoch, at } => {
             let query = Statement::new(
                 "UPDATE job SET heartbeat = $3 WHERE id = $1 AND epoch = $2 AND ended IS NULL",
@@ -219,8 +256,8 @@ async fn insert(connection: &mut Connection, job: &JobRow) -> Result<()> {
     })
 }
 
-async fn update(connection: &mut Connection, epoch: u64, job: &JobRow) -> Result<()> {
-    let query = Statement::new(
+async fn update(connection: &mut Connection, epoch: u64, body: Option<&Vec<u8>>, job: &JobRow) -> Result<()> {
+    let mut query = Statement::new(
         "UPDATE job SET vault = $2, item = $3, operation = $4, status = $5, started = $6, ended = $7, owner = $8, \
          epoch = $9, heartbeat = $10, body = $11 WHERE id = $1 AND epoch = $12",
     )
@@ -236,6 +273,9 @@ async fn update(connection: &mut Connection, epoch: u64, job: &JobRow) -> Result
     .bind(job.heartbeat.as_microsecond())
     .bind(&job.body)
     .bind(column::bound(epoch));
+    if let Some(body) = body {
+        query.push(" AND ended IS NULL AND body = ").push_bind(body);
+    }
     match connection.execute(query).await {
         Ok(done) if done > 0 => Ok(()),
         Ok(_) => Err(lost(connection, &job.id, epoch).await?),
@@ -257,7 +297,8 @@ async fn lost(connection: &mut Connection, id: &str, epoch: u64) -> Result<Store
     let what = match get(connection, id).await? {
         None => format!("job {id} does not exist"),
         Some(job) if job.epoch != epoch => format!("job {id} has epoch {}; {epoch} was expected", job.epoch),
-        Some(_) => format!("job {id} has ended"),
+        Some(job) if job.ended.is_some() => format!("job {id} has ended"),
+        Some(_) => format!("job {id} was changed at the same time"),
     };
     Ok(StoreError::conflict(id, what))
 }

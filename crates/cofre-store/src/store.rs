@@ -8,12 +8,14 @@ use crate::{
     backend::Backend,
     batch::{self, Batch, Committed},
     chain::ChainHead,
+    column,
+    connection::Connection,
     documents::{self, Document},
     error::Result,
     events::{self, Event, EventRow},
     executor::Executor,
     group,
-    jobs::{self, JobFilter, JobRow},
+    jobs::{self, JobChange, JobFilter, JobRow},
     points::{self, PointFilter, PointRow},
     postgres,
     resident::{Resident, Shared},
@@ -244,6 +246,39 @@ impl Store {
     /// As of [`Self::read`].
     pub fn running(&self) -> Result<Vec<JobRow>> {
         self.shared.executor.wait(async { jobs::running(&mut self.shared.backend.reader().await?).await })
+    }
+
+    /// Jobs that a worker may take, the oldest first, at most `limit`: those without an owner whose time has come, and
+    /// those whose owner was last heard of before `stale`. Taking one is an update with a higher epoch: of several who
+    /// try, one succeeds.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn claimable(&self, now: Timestamp, stale: Timestamp, limit: usize) -> Result<Vec<JobRow>> {
+        self.shared.executor.wait(async {
+            jobs::claimable(&mut self.shared.backend.reader().await?, now, stale, limit).await
+        })
+    }
+
+    /// A sign of life of the process that runs a job; returns the job as it is. It is no batch: [`Self::version`] stays
+    /// as it is.
+    ///
+    /// # Errors
+    /// `Conflict` unless the job runs and has this epoch; otherwise as of [`Self::commit`].
+    pub fn heartbeat(&self, id: &str, epoch: u64, at: Timestamp) -> Result<JobRow> {
+        column::check_word("job's id", id)?;
+        let work = async |connection: &mut Connection| jobs::heartbeat(connection, id, epoch, at).await;
+        self.shared.executor.wait(self.shared.backend.transaction(work))
+    }
+
+    /// Changes one job and nothing else. It is no batch: [`Self::version`] stays as it is.
+    ///
+    /// # Errors
+    /// As of [`Self::commit`].
+    pub fn change_job(&self, change: &JobChange) -> Result<()> {
+        change.check()?;
+        let work = async |connection: &mut Connection| jobs::apply(connection, change).await;
+        self.shared.executor.wait(self.shared.backend.transaction(work))
     }
 
     /// The recovery point of an item with this id.

@@ -46,6 +46,8 @@ fn contract(new: &dyn Fn() -> Store) {
         jobs_live_and_end,
         jobs_are_fenced_by_their_epoch,
         one_job_runs_on_an_item,
+        jobs_wait_and_are_taken_by_one,
+        a_body_that_was_read_is_expected,
         jobs_are_filtered_and_paged,
         points_are_written_listed_and_rebuilt,
         events_are_chained,
@@ -357,6 +359,55 @@ fn one_job_runs_on_an_item(store: &Store) {
     .unwrap();
     let running: Vec<_> = store.running().unwrap().into_iter().map(|job| job.id).collect();
     assert_eq!(running, ["2", "4", "5", "6"]);
+}
+
+fn jobs_wait_and_are_taken_by_one(store: &Store) {
+    let waiting = |id: &str, begin: i64, from: i64| JobRow {
+        owner: None,
+        epoch: 0,
+        heartbeat: at(from),
+        ..job(id, &format!("/{id}"), begin)
+    };
+    let alive = |id: &str, heard: i64| JobRow { heartbeat: at(heard), ..job(id, &format!("/{id}"), 0) };
+    let rows =
+        [waiting("1", 5, 0), waiting("2", 4, 50), alive("3", 10), alive("4", 30), ended(&alive("5", 0))];
+    jobs(store, rows.into_iter().map(JobChange::Insert).collect()).unwrap();
+    let claimable = |now: i64, stale: i64| {
+        let rows = store.claimable(at(now), at(stale), 10).unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(claimable(40, 10), ["1"], "its time has come, nobody is silent");
+    assert_eq!(claimable(50, 20), ["3", "2", "1"], "the oldest first");
+    assert_eq!(claimable(50, 31), ["3", "4", "2", "1"]);
+    assert_eq!(store.claimable(at(50), at(31), 2).unwrap().len(), 2);
+
+    let version = store.version().unwrap();
+    let row = store.job("1").unwrap().unwrap();
+    let take = || JobChange::Replace {
+        epoch: 0,
+        body: row.body.clone(),
+        job: JobRow { owner: Some("me".to_owned()), epoch: 1, heartbeat: at(40), ..row.clone() },
+    };
+    store.change_job(&take()).unwrap();
+    conflict(store.change_job(&take()), "1");
+    assert_eq!(claimable(50, 20), ["3", "2"]);
+    assert_eq!(store.heartbeat("1", 1, at(45)).unwrap().heartbeat, at(45));
+    conflict(store.heartbeat("1", 0, at(46)), "1");
+    conflict(store.heartbeat("5", 1, at(46)), "5");
+    conflict(store.heartbeat("none", 1, at(46)), "none");
+    assert_eq!(store.version().unwrap(), version, "signs of life are no batches");
+}
+
+fn a_body_that_was_read_is_expected(store: &Store) {
+    let first = job("1", "/i", 0);
+    jobs(store, vec![JobChange::Insert(first.clone())]).unwrap();
+    let with = |body: &[u8]| JobRow { body: body.to_vec(), ..first.clone() };
+    let replace = |was: &[u8], job: JobRow| JobChange::Replace { epoch: 1, body: was.to_vec(), job };
+    jobs(store, vec![replace(&first.body, with(b"cancel"))]).unwrap();
+    conflict(jobs(store, vec![replace(&first.body, with(b"progress"))]), "1");
+    assert_eq!(store.job("1").unwrap().unwrap().body, b"cancel");
+    jobs(store, vec![replace(b"cancel", ended(&with(b"cancel")))]).unwrap();
+    conflict(jobs(store, vec![replace(b"cancel", with(b"cancel"))]), "1");
 }
 
 fn jobs_are_filtered_and_paged(store: &Store) {

@@ -3,10 +3,13 @@
 use std::{
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
-use cofre_arm::{ResourceId, Result as ApiResult};
+use cofre_arm::{ApiError, Problem, ResourceId, Result as ApiResult};
 use cofre_compute::{
     DataDisk, DeploymentModel, Disk, Driver, EncryptionSettings, Image, ImageDriver, OsType, PowerState,
     ProvisioningState, Snapshot, VirtualMachine,
@@ -26,6 +29,7 @@ use cofre_keyvault::{
 use cofre_recovery::{
     LocalKeyVaults, Parts, Recovery, disk_key, new_guid,
     settings::Settings,
+    storage_account::{StorageAccount, StorageAccounts},
     trust::{RecoveryKey, ServiceKey, kit},
     vault::Redundancy,
 };
@@ -57,7 +61,49 @@ impl HeaderProver for InProcess {
     }
 }
 
-type Hook = Box<dyn FnOnce() + Send>;
+/// The system's clock until a test sets another time; a test can put it forward.
+#[derive(Default)]
+pub(crate) struct TestClock {
+    set: Mutex<Option<Timestamp>>,
+    ahead: AtomicI64,
+}
+
+impl TestClock {
+    pub(crate) fn set(&self, time: Timestamp) {
+        *self.set.lock().unwrap() = Some(time);
+    }
+
+    pub(crate) fn forward(&self, seconds: i64) {
+        self.ahead.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        let set = *self.set.lock().unwrap();
+        let time = set.unwrap_or_else(|| cofre_repo::clock::SystemClock.now());
+        time + jiff::SignedDuration::from_secs(self.ahead.load(Ordering::SeqCst))
+    }
+}
+
+/// Storage accounts that are folders of a folder.
+struct Accounts(PathBuf);
+
+impl StorageAccounts for Accounts {
+    fn account(&self, name: &str) -> ApiResult<StorageAccount> {
+        let folder = self.0.join(name);
+        if !folder.is_dir() {
+            return Err(ApiError::new(Problem::NotFound, format!("there is no storage account {name}")));
+        }
+        Ok(StorageAccount { name: name.to_owned(), folder })
+    }
+
+    fn names(&self) -> ApiResult<Vec<String>> {
+        Ok(vec!["default".to_owned()])
+    }
+}
+
+pub(crate) type Hook = Box<dyn FnOnce() + Send>;
 
 /// Reads images, and does something once while a snapshot is taken.
 pub(crate) struct Watched {
@@ -68,31 +114,61 @@ pub(crate) struct Watched {
 impl Driver for Watched {
     fn snapshot(&self, machine: &VirtualMachine) -> ApiResult<Snapshot> {
         let snapshot = self.images.snapshot(machine)?;
-        if let Some(hook) = self.during.lock().unwrap().take() {
+        // it may take snapshots itself
+        let hook = self.during.lock().unwrap().take();
+        if let Some(hook) = hook {
             hook();
         }
         Ok(snapshot)
     }
 }
 
-/// The system's clock until a test sets another time.
-#[derive(Default)]
-pub(crate) struct TestClock(Mutex<Option<Timestamp>>);
+/// What the services of a world share.
+#[derive(Clone)]
+struct Shared {
+    folder: PathBuf,
+    settings: Settings,
+    vaults: Arc<KeyVaults>,
+    driver: Arc<Watched>,
+    backup: Caller,
+    clock: Arc<TestClock>,
+}
 
-impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        self.0.lock().unwrap().unwrap_or_else(|| cofre_repo::clock::SystemClock.now())
+impl Shared {
+    fn service(&self, store: Arc<Store>) -> Recovery {
+        let path = |name: &str| self.folder.join(name);
+        let keys = LocalKeyVaults::new(self.vaults.clone(), self.backup.clone(), Arc::new(InProcess));
+        Recovery::new(Parts {
+            place: kit::Place {
+                tenant_id: TENANT.into(),
+                subscription_id: SUBSCRIPTION.into(),
+                location: "local".into(),
+                geography: "local".into(),
+            },
+            settings: self.settings.clone(),
+            store,
+            service_key: ServiceKey::from_file(&path("service.key")).unwrap(),
+            recovery_key: RecoveryKey::generate().unwrap().public().unwrap(),
+            repositories: path("repositories"),
+            driver: self.driver.clone(),
+            keys: Arc::new(keys),
+            accounts: Arc::new(Accounts(path("storage"))),
+            clock: self.clock.clone(),
+            software: "test".into(),
+        })
     }
 }
 
 pub(crate) struct World {
     pub(crate) folder: TempDir,
-    pub(crate) clock: Arc<TestClock>,
     pub(crate) recovery: Arc<Recovery>,
+    pub(crate) store: Arc<Store>,
     pub(crate) vaults: Arc<KeyVaults>,
     pub(crate) driver: Arc<Watched>,
     pub(crate) operator: Caller,
     pub(crate) backup: Caller,
+    pub(crate) clock: Arc<TestClock>,
+    parts: Shared,
 }
 
 fn caller(name: &str) -> Caller {
@@ -107,8 +183,16 @@ fn caller(name: &str) -> Caller {
 impl World {
     pub(crate) fn new(settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("cofre.db")).unwrap();
+        Self::on(settings, folder, store)
+    }
+
+    /// A world whose state is in this store.
+    pub(crate) fn on(settings: Settings, folder: TempDir, store: Store) -> Self {
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("vm")).unwrap();
+        fs::create_dir_all(path("storage/default")).unwrap();
+        let clock = Arc::new(TestClock::default());
         let place =
             Place { tenant: TENANT.into(), subscription: SUBSCRIPTION.into(), geography: "local".into() };
         let root = RootKey::create_file(&path("root.key")).unwrap();
@@ -118,30 +202,26 @@ impl World {
         let (operator, backup) = (caller("operator"), caller("backup"));
         let images = ImageDriver::new(vec![path("vm").canonicalize().unwrap()]);
         let driver = Arc::new(Watched { images, during: Mutex::new(None) });
-        let clock = Arc::new(TestClock::default());
-        let recovery = Recovery::new(Parts {
-            place: kit::Place {
-                tenant_id: TENANT.into(),
-                subscription_id: SUBSCRIPTION.into(),
-                location: "local".into(),
-                geography: "local".into(),
-            },
-            settings,
-            store: Arc::new(Store::open(&path("cofre.db")).unwrap()),
-            service_key: ServiceKey::create_file(&path("service.key")).unwrap(),
-            recovery_key: RecoveryKey::generate().unwrap().public().unwrap(),
-            repositories: path("repositories"),
-            driver: driver.clone(),
-            keys: Arc::new(LocalKeyVaults::new(vaults.clone(), backup.clone(), Arc::new(InProcess))),
-            clock: clock.clone(),
-            software: "test".into(),
-        });
-        Self { folder, clock, recovery: Arc::new(recovery), vaults, driver, operator, backup }
+        ServiceKey::create_file(&path("service.key")).unwrap();
+        let store = Arc::new(store);
+        let parts = Shared { folder: folder.path().to_owned(), settings, vaults, driver, backup, clock };
+        let recovery = Arc::new(parts.service(store.clone()));
+        let Shared { vaults, driver, backup, clock, .. } = parts.clone();
+        Self { folder, recovery, store, vaults, driver, operator, backup, clock, parts }
     }
 
-    /// A vault `v`, and a key vault with access granted and a key in it.
+    /// Another service on the same state, as another process would have.
+    pub(crate) fn another(&self, store: Store) -> Arc<Recovery> {
+        Arc::new(self.parts.service(Arc::new(store)))
+    }
+
+    /// A vault `v1`, and a key vault with access granted and a key in it.
     pub(crate) fn ready() -> (Self, ResourceId) {
-        let world = Self::new(Settings::default());
+        Self::ready_with(Settings::default())
+    }
+
+    pub(crate) fn ready_with(settings: Settings) -> (Self, ResourceId) {
+        let world = Self::new(settings);
         let vault = world.recovery.create_vault("g", "v1", "local", Redundancy::GeoRedundant).unwrap().id;
         world.key_vault("kv1");
         (world, vault)
@@ -150,7 +230,7 @@ impl World {
     /// Sets the time.
     pub(crate) fn at(&self, time: &str) -> Timestamp {
         let time = time.parse().unwrap();
-        *self.clock.0.lock().unwrap() = Some(time);
+        self.clock.set(time);
         time
     }
 
@@ -240,6 +320,15 @@ impl World {
             encryption_settings: None,
             tags: Default::default(),
         }
+    }
+
+    /// A protected machine of one plain disk of one mebibyte.
+    pub(crate) fn plain(&self, vault: &ResourceId, name: &str) -> ResourceId {
+        let path = self.folder.path().join("vm").canonicalize().unwrap().join(format!("{name}.raw"));
+        fs::write(&path, name.repeat((1 << 20) / name.len() + 1).as_bytes()).unwrap();
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 20).unwrap();
+        let machine = self.machine(name, Self::disk("os", &path, None), Vec::new());
+        self.protect(vault, &machine)
     }
 
     pub(crate) fn protect(&self, vault: &ResourceId, machine: &VirtualMachine) -> ResourceId {

@@ -131,6 +131,34 @@ pub struct IngestReport {
     pub disks: Vec<DiskReport>,
 }
 
+/// Asked right before a point becomes visible, and right after: somebody else may have been given the work meanwhile.
+pub trait PublishGuard: Sync {
+    /// Whether the point may become visible.
+    ///
+    /// # Errors
+    /// Nothing is published.
+    fn before(&self) -> Result<()>;
+
+    /// Whether the point may stay.
+    ///
+    /// # Errors
+    /// It is withdrawn.
+    fn after(&self) -> Result<()>;
+}
+
+/// Always allows.
+struct Unguarded;
+
+impl PublishGuard for Unguarded {
+    fn before(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn after(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
 fn validate(request: &IngestRequest) -> Result<()> {
     let invalid = |what: String| Err(RepoError::new(ErrorKind::Invalid, what));
     let names = "letters, digits, `.`, `_` and `-` (64 at most)";
@@ -189,6 +217,20 @@ impl Repository {
         progress: &dyn Progress,
         cancel: &Cancel,
     ) -> Result<IngestReport> {
+        self.ingest_guarded(request, &Unguarded, progress, cancel)
+    }
+
+    /// [`ingest`](Self::ingest), where `guard` has a say in whether the point becomes visible and stays.
+    ///
+    /// # Errors
+    /// As of [`ingest`](Self::ingest), and those of the guard.
+    pub fn ingest_guarded(
+        &self,
+        request: &IngestRequest,
+        guard: &dyn PublishGuard,
+        progress: &dyn Progress,
+        cancel: &Cancel,
+    ) -> Result<IngestReport> {
         let started = Instant::now();
         validate(request)?;
         let session = Session::begin(self, Access::Shared, Purpose::Ingest, &request.name)?;
@@ -229,6 +271,7 @@ impl Repository {
 
         failpoint::reached("ingest.before-snapshot");
         cancel.check()?;
+        guard.before()?;
         session.verify()?;
         let document = Snapshot {
             time,
@@ -244,7 +287,9 @@ impl Repository {
         };
         let snapshot: SnapshotId = unpacked::store(self.storage(), self.key(), &document)?;
         failpoint::reached("ingest.after-snapshot");
-        if let Err(lost) = session.verify().and_then(|()| stored.verify_reused(self, &index)) {
+        if let Err(lost) =
+            session.verify().and_then(|()| stored.verify_reused(self, &index)).and_then(|()| guard.after())
+        {
             self.storage().delete(&[snapshot.into()])?;
             return Err(lost);
         }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use cofre_recovery::{
     backup::BackupReport,
+    job::BackupRequest,
     key_source::ProofState,
     points::{RecoveryPoint, RecoveryPointDisk},
 };
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     Context,
     control::{
-        job::JobCommand,
+        job::{self, JobCommand},
         outcome,
         policy::PolicyCommand,
         protection::{ItemCommand, ProtectionCommand},
@@ -67,6 +68,9 @@ pub(crate) struct NowArgs {
     /// Keep the point until the end of this day (UTC): 2027-01-31 or 31-01-2027; or until an instant [default: 30 days]
     #[arg(long, value_name = "DATE", value_parser = parse_until)]
     retain_until: Option<Timestamp>,
+    /// Do not wait: a worker makes the point (`cofre serve`)
+    #[arg(long)]
+    no_wait: bool,
 }
 
 fn parse_until(text: &str) -> std::result::Result<Timestamp, String> {
@@ -94,6 +98,10 @@ pub(crate) fn run(command: BackupCommand, context: &Context) -> Result<Done> {
 pub(crate) fn now(args: &NowArgs, context: &Context) -> Result<Done> {
     let home = context.open_home()?;
     let item = args.item.item(&home)?;
+    if args.no_wait {
+        let request = BackupRequest { retain_until: args.retain_until, ..BackupRequest::user() };
+        return job::submitted(&home.recovery.submit_backup(&item.id, &request)?);
+    }
     let finished = home.recovery.backup(&item.id, args.retain_until, &context.progress, &context.cancel)?;
     let report = finished.result.map_err(|e| outcome::failure(e, &finished.job))?;
     let (warnings, exit) = outcome::warn(&finished.job, context);

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use cofre_compute::EncryptionClass;
 use cofre_recovery::{
     item::{HealthStatus, ProtectedItem},
+    job::Finished,
     policy::DEFAULT_POLICY,
 };
 use serde_json::{Value, json};
@@ -12,9 +13,9 @@ use crate::{
     Context,
     control::{
         backup::{self, NowArgs},
-        outcome,
-        selection::{AnyVaultArgs, ItemArgs, VaultArgs, machine_id},
-        table::{instant_or_dash, table},
+        job, outcome,
+        selection::{AnyVaultArgs, ItemArgs, VaultArgs, confirmed, machine_id},
+        table::{instant, instant_or_dash, table},
     },
     exit::Exit,
     output::Done,
@@ -31,6 +32,13 @@ const ENABLE: &str = "No recovery point is made: `cofre backup now` makes the fi
 Example:
   cofre protection enable --vault-name bv --vm web";
 
+const DISABLE: &str = "Deleting must be confirmed with --yes. Until deleted data are gone for good, nothing is restored from them, and the
+machine cannot be protected anew.
+
+Examples:
+  cofre protection disable --vault-name bv --item-name web
+  cofre protection disable --vault-name bv --item-name web --delete-backup-data --yes";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProtectionCommand {
     /// Says whether a machine can be protected, and which key vaults must be readable
@@ -39,6 +47,15 @@ pub(crate) enum ProtectionCommand {
     /// Protects a machine
     #[command(after_help = ENABLE, alias = "enable-for-vm")]
     Enable(MachineArgs),
+    /// Gives a protected machine another policy
+    SetPolicy(PolicyArgs),
+    /// Stops the protection of a machine; what is there is kept, or deleted
+    #[command(after_help = DISABLE)]
+    Disable(DisableArgs),
+    /// Goes on with the protection of a machine that was stopped
+    Resume(PolicyArgs),
+    /// Takes the deletion of backup data back; the protection stays stopped
+    Undelete(ItemArgs),
     /// Lists the protected machines
     List(AnyVaultArgs),
     /// The same as `cofre backup now`
@@ -66,6 +83,27 @@ pub(crate) struct MachineArgs {
     policy_name: String,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct PolicyArgs {
+    #[command(flatten)]
+    item: ItemArgs,
+    /// Name of the policy, of the same vault
+    #[arg(long, short = 'p', value_name = "POLICY", default_value = DEFAULT_POLICY)]
+    policy_name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DisableArgs {
+    #[command(flatten)]
+    item: ItemArgs,
+    /// Delete all recovery points too: after the days that the vault keeps deleted data, or at once where it keeps none
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", default_value = "false", value_name = "true|false")]
+    delete_backup_data: bool,
+    /// Confirm
+    #[arg(long, short = 'y')]
+    yes: bool,
+}
+
 /// An item without its repository's secret, sealed as it may be.
 pub(crate) fn answer(item: &ProtectedItem) -> Value {
     json!({
@@ -82,6 +120,7 @@ pub(crate) fn answer(item: &ProtectedItem) -> Value {
         "lastBackupTime": item.last_backup_time,
         "repository": item.repository.as_ref().map(|r| &r.id),
         "created": item.created,
+        "deletion": item.deletion,
     })
 }
 
@@ -90,7 +129,10 @@ fn text(items: &[ProtectedItem]) -> String {
         vec![
             i.friendly_name.clone(),
             i.vault_id.name().to_owned(),
-            format!("{:?}", i.protection_state),
+            match &i.deletion {
+                None => format!("{:?}", i.protection_state),
+                Some(deletion) => format!("deleted, goes at {}", instant(deletion.purge_due)),
+            },
             format!("{:?}", i.health_status),
             i.last_backup_status.clone().unwrap_or_else(|| "-".to_owned()),
             instant_or_dash(i.last_backup_time),
@@ -140,7 +182,63 @@ pub(crate) fn run(command: ProtectionCommand, context: &Context) -> Result<Done>
         ProtectionCommand::BackupNow(args) => backup::now(&args, context),
         ProtectionCommand::Check(args) => check(&args, context),
         ProtectionCommand::Enable(args) => enable(&args, context),
+        ProtectionCommand::SetPolicy(args) => {
+            let home = context.open_home()?;
+            let item = args.item.item(&home)?;
+            let text = format!("{} is protected with {}.\n", item.friendly_name, args.policy_name);
+            changed(home.recovery.change_policy(&item.id, &args.policy_name)?, text)
+        }
+        ProtectionCommand::Resume(args) => {
+            let home = context.open_home()?;
+            let item = args.item.item(&home)?;
+            let text = format!("{} is protected again, with {}.\n", item.friendly_name, args.policy_name);
+            changed(home.recovery.resume_protection(&item.id, &args.policy_name)?, text)
+        }
+        ProtectionCommand::Undelete(args) => {
+            let home = context.open_home()?;
+            let item = args.item(&home)?;
+            let name = &item.friendly_name;
+            let text = format!(
+                "The backup data of {name} are kept; its protection is stopped (`cofre protection resume`).\n"
+            );
+            changed(home.recovery.undelete(&item.id)?, text)
+        }
+        ProtectionCommand::Disable(args) => disable(&args, context),
     }
+}
+
+fn changed(finished: Finished<ProtectedItem>, text: String) -> Result<Done> {
+    let item = finished.result.map_err(|e| outcome::failure(e, &finished.job))?;
+    Done::new(&json!({"job": finished.job.id, "item": answer(&item)}), text, Exit::Ok)
+}
+
+fn disable(args: &DisableArgs, context: &Context) -> Result<Done> {
+    let home = context.open_home()?;
+    let item = args.item.item(&home)?;
+    let name = &item.friendly_name;
+    if !args.delete_backup_data {
+        let text = format!("The protection of {name} is stopped; its recovery points are kept.\n");
+        return changed(home.recovery.stop_protection(&item.id)?, text);
+    }
+    confirmed(args.yes, &format!("the deletion of all recovery points of {name}"))?;
+    let job = home.recovery.delete_backup_data(&item.id)?;
+    // where the vault keeps no deleted data, they are removed here and now
+    let job = home.recovery.run_queued(&job.id, &context.progress, &context.cancel)?;
+    let left = home.recovery.item(&item.id).ok();
+    let text = match left.as_ref().and_then(|item| item.deletion) {
+        None => format!("The recovery points of {name} are deleted.\n  job {}\n", job.id),
+        Some(deletion) => format!(
+            "The recovery points of {name} are deleted; until {} that can be taken back (`cofre protection undelete`).\n  \
+             job {}\n",
+            instant(deletion.purge_due),
+            job.id
+        ),
+    };
+    Done::new(
+        &json!({"job": job.id, "status": job.status, "item": left.as_ref().map(answer)}),
+        text,
+        job::exit(&job),
+    )
 }
 
 fn check(args: &MachineArgs, context: &Context) -> Result<Done> {

@@ -7,7 +7,7 @@ use cofre_arm::{ApiError, Problem};
 use cofre_compute::OsType;
 use cofre_recovery::{
     Recovery,
-    job::{Job, Operation},
+    job::{Job, Operation, RestoreRequest},
     keys_back::{Destination, KeysBack, Outcome, rewritten},
     outputs::{EncryptionFile, encryption},
     restore::{CONFIGURATION_FILE, ENCRYPTION_FILE, RecoveryType, TEMPLATE_FILE},
@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     Context,
-    control::{outcome, selection::ItemArgs, table::table},
+    control::{job, outcome, selection::ItemArgs, table::table},
     exit::Exit,
     home::{DEFAULT_STORAGE_ACCOUNT, Home, RemotePrincipal},
     output::Done,
@@ -68,6 +68,16 @@ pub(crate) struct DisksArgs {
     /// What to make of the point
     #[arg(long, value_enum, default_value = "RestoreDisks")]
     restore_mode: Mode,
+    /// Slot of a data disk to restore, may be repeated; the disk that the machine boots from always comes along
+    /// [default: all disks]
+    #[arg(long = "lun", value_name = "LUN", visible_alias = "diskslist", num_args = 1..)]
+    luns: Vec<u32>,
+    /// Resource group that the disks are for; it is noted in the job
+    #[arg(long, short = 't', value_name = "GROUP")]
+    target_resource_group: Option<String>,
+    /// Do not wait: a worker restores the disks (`cofre serve`)
+    #[arg(long, conflicts_with = "to")]
+    no_wait: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -130,8 +140,18 @@ fn disks(args: &DisksArgs, context: &Context) -> Result<Done> {
         Mode::AlternateLocation => RecoveryType::AlternateLocation,
         Mode::OriginalLocation => RecoveryType::OriginalLocation,
     };
+    let request = RestoreRequest {
+        point: args.rp_name.clone(),
+        account: account.name.clone(),
+        recovery_type: kind,
+        luns: (!args.luns.is_empty()).then(|| args.luns.clone()),
+        target_resource_group: args.target_resource_group.clone(),
+    };
+    if args.no_wait {
+        return job::submitted(&home.recovery.submit_restore(&item.id, &request)?);
+    }
     let (progress, cancel) = (&context.progress, &context.cancel);
-    let finished = home.recovery.restore_disks(&item.id, &args.rp_name, &account, kind, progress, cancel)?;
+    let finished = home.recovery.restore_here(&item.id, &request, &account, progress, cancel)?;
     let job = finished.job;
     let report = finished.result.map_err(|e| outcome::failure(e, &job))?;
     let (warnings, exit) = outcome::warn(&job, context);

@@ -7,7 +7,13 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use cofre_arm::ApiError;
 use cofre_keyvault::{Clock as _, SystemClock};
+use cofre_recovery::{
+    job::Job,
+    worker::{Worker, WorkerObserver, WorkerOptions},
+};
+use cofre_repo::process::Process;
 use cofre_server::{
     Answered, App, Observer, Parts, Server, bind,
     identity::{TokenKey, Tokens},
@@ -16,14 +22,16 @@ use cofre_server::{
 };
 use serde_json::json;
 
-use crate::{Context, exit::Exit, output::Done, report::Result};
+use crate::{Context, exit::Exit, home::Home, output::Done, report::Result};
 
 pub(crate) const EXAMPLES: &str = "The server runs until it gets SIGTERM or SIGINT; requests that run are let come to their end. It says `ready` on standard
-output when it takes requests, and writes its log to standard error.
+output when it takes requests, and writes its log to standard error. It also runs jobs and schedules; a job that runs when
+it stops is given back, and the next worker runs it.
 
 Example:
   cofre serve --home /srv/cofre
-  cofre serve --home /srv/cofre --listen 0.0.0.0:8443 --log changes";
+  cofre serve --home /srv/cofre --listen 0.0.0.0:8443 --log changes
+  cofre serve --home /srv/cofre --only worker --slots 4";
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
@@ -39,6 +47,23 @@ pub(crate) struct ServeArgs {
     /// Which requests stand in the log
     #[arg(long, value_name = "WHICH", value_enum, default_value = "changes")]
     log: Log,
+    /// What to do: answer requests, run jobs and schedules, or both [default: both]
+    #[arg(long, value_name = "PART", value_enum)]
+    only: Option<Part>,
+    /// Name of the worker, for the records of its jobs [default: the host's and the process's]
+    #[arg(long, value_name = "NAME")]
+    worker_name: Option<String>,
+    /// Jobs that run at the same time [default: what the settings say, 2]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    slots: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Requests; jobs wait for a worker elsewhere
+    Api,
+    /// Jobs and schedules
+    Worker,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,15 +114,54 @@ impl Lines {
     }
 }
 
+impl WorkerObserver for Lines {
+    fn began(&self, job: &Job) {
+        let Job { id, operation, entity_friendly_name: name, .. } = job;
+        self.line(&format!("job {id}: {} of {name} began", operation.name()));
+    }
+
+    fn ended(&self, job: &Job) {
+        let Job { id, operation, entity_friendly_name: name, .. } = job;
+        let how = if job.status.is_over() { job.status.name() } else { "given back, it waits" };
+        let why = job.error_details.first().filter(|_| job.status.is_over());
+        let why = why.map(|detail| format!(": {}", detail.code)).unwrap_or_default();
+        self.line(&format!("job {id}: {} of {name}: {how}{why}", operation.name()));
+    }
+
+    fn failed(&self, what: &str, error: &ApiError) {
+        self.line(&format!("{what}: {} ({})", error.in_full(), error.code()));
+    }
+}
+
+fn worker(args: &ServeArgs, home: &Home) -> Worker {
+    let name = args.worker_name.clone().unwrap_or_else(|| Process::this().describe());
+    let slots = args.slots.map_or(home.config.settings.jobs.slots, usize::from);
+    Worker::new(home.recovery.clone(), WorkerOptions { name, slots })
+}
+
+/// Runs jobs and nothing else.
+fn run_worker(args: &ServeArgs, home: &Home, context: &Context) -> Result<Done> {
+    let lines = Lines { log: args.log };
+    let line = if context.json { json!({"ready": true}).to_string() } else { "ready: runs jobs".to_owned() };
+    // Whoever started the worker may have stopped reading; it works nevertheless.
+    let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
+    worker(args, home).run(&lines, &context.cancel);
+    lines.line("stopped");
+    Done::nothing(Exit::Ok)
+}
+
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
     let home = context.open_home()?;
     context.progress.stop();
+    if args.only == Some(Part::Worker) {
+        return run_worker(args, &home, context);
+    }
     let settings = &home.config.server;
     let listener = bind(args.listen.unwrap_or(settings.listen))?;
     let address = listener.local_addr().unwrap_or(settings.listen);
     let proxy_address = args.proxy_listen.or(settings.proxy_listen).filter(|_| !args.no_proxy);
     if let Some(proxy) = proxy_address.filter(|proxy| !proxy.ip().is_loopback()) {
-        return Err(cofre_arm::ApiError::invalid(format!(
+        return Err(ApiError::invalid(format!(
             "the proxy would listen on {proxy}, where other hosts reach it"
         ))
         .recommend(
@@ -149,7 +213,18 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
     // Whoever started the server may have stopped reading; it serves nevertheless.
     let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
     let cancel = context.cancel.clone();
-    server.run(move || cancel.is_cancelled())?;
+    let works = (args.only != Some(Part::Api)).then(|| worker(args, &home));
+    // The worker stops with the server, whatever ends it.
+    let stop = context.cancel.child();
+    std::thread::scope(|scope| {
+        if let Some(worker) = &works {
+            let (lines, stop) = (lines.clone(), stop.clone());
+            scope.spawn(move || worker.run(&*lines, &stop));
+        }
+        let served = server.run(move || cancel.is_cancelled());
+        stop.cancel();
+        served
+    })?;
     lines.note("stopped");
     Done::nothing(Exit::Ok)
 }

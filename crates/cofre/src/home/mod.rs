@@ -14,6 +14,7 @@ mod prover;
 mod remote;
 mod root_key;
 mod rotation;
+mod storage_accounts;
 
 use std::{
     path::{Path, PathBuf},
@@ -26,7 +27,7 @@ use cofre_keyvault::{Caller, KeyVaults, SystemClock, proof::HeaderProver};
 use cofre_recovery::{
     KeyVaultRouter, LocalKeyVaults, Parts, Recovery, key_vault_error,
     reconcile::OrphanedJob,
-    storage_account::StorageAccount,
+    storage_account::{StorageAccount, StorageAccounts as _},
     trust::{RecoveryPublicKey, ServiceKey},
 };
 use cofre_repo::Cancel;
@@ -41,7 +42,7 @@ pub(crate) use self::{
     remote::{RemotePrincipal, RemoteService},
     root_key::{NewRootKey, RootKeyKind},
 };
-use self::{key_state::KeyState, keys_lock::KeysLock, prover::Prover};
+use self::{key_state::KeyState, keys_lock::KeysLock, prover::Prover, storage_accounts::Folders};
 use crate::report::Result;
 
 /// Name of the resource group that is used when none is given.
@@ -145,7 +146,7 @@ pub(crate) struct Home {
     pub(crate) store: Arc<Store>,
     pub(crate) key_vaults: Arc<KeyVaults>,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) recovery: Recovery,
+    pub(crate) recovery: Arc<Recovery>,
     prover: Arc<Prover>,
     cancel: Cancel,
     keys_lock: KeysLock,
@@ -166,7 +167,7 @@ impl Home {
         let prover = Arc::new(Prover::new(cancel.clone()));
         let backup =
             LocalKeyVaults::new(key_vaults.clone(), config.caller(&config.backup_service), prover.clone());
-        let recovery = Recovery::new(Parts {
+        let recovery = Arc::new(Recovery::new(Parts {
             place: config.place.clone(),
             settings: config.settings.clone(),
             store: store.clone(),
@@ -175,9 +176,10 @@ impl Home {
             repositories: layout.repositories(),
             driver: Arc::new(ImageDriver::new(config.image_folders.clone())),
             keys: Arc::new(KeyVaultRouter::new(backup, config.remote_key_vaults(None, cancel))),
+            accounts: Arc::new(Folders(layout.storage())),
             clock: Arc::new(cofre_repo::clock::SystemClock),
             software: concat!("cofre ", env!("CARGO_PKG_VERSION")).to_owned(),
-        });
+        }));
         let closed = recovery.close_orphaned_jobs()?;
         let cancel = cancel.clone();
         let home = Self { layout, config, store, key_vaults, directory, recovery, prover, cancel, keys_lock };
@@ -203,17 +205,7 @@ impl Home {
 
     /// A storage account of the home.
     pub(crate) fn storage_account(&self, name: &str) -> Result<StorageAccount> {
-        cofre_arm::names::check_name("storage account", name)?;
-        let folder = self.layout.storage().join(name);
-        if !folder.is_dir() {
-            let message = format!("there is no storage account {name}: {} is no folder", folder.display());
-            return Err(ApiError::new(Problem::NotFound, message)
-                .recommend(format!(
-                    "Make the folder, mount something there, or use the account {DEFAULT_STORAGE_ACCOUNT:?}."
-                ))
-                .into());
-        }
-        Ok(StorageAccount { name: name.to_owned(), folder })
+        Ok(Folders(self.layout.storage()).account(name)?)
     }
 }
 

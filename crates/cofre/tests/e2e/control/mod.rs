@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod faults;
+mod jobs;
 mod keyvault;
 mod policies;
 mod proofs;
