@@ -54,6 +54,7 @@ fn contract(new: &dyn Fn() -> Store) {
         a_batch_is_one,
         events_are_appended_alone,
         a_decision_is_recorded_as_of_its_version,
+        events_are_appended_for_callers_that_do_not_wait,
         many_events_at_once,
     ];
     for part in parts {
@@ -608,6 +609,46 @@ fn a_decision_is_recorded_as_of_its_version(store: &Store) {
     stale(store.append(&[], Some(first)));
     store.append(&[], Some(store.version().unwrap())).unwrap();
     assert_eq!(store.verify_chain("w").unwrap().length, 5);
+}
+
+/// Callers that do not wait are told each their own outcome, and share the order with those that wait.
+fn events_are_appended_for_callers_that_do_not_wait(store: &Store) {
+    let revision = change(store, create("/a")).unwrap();
+    let (told, outcomes) = std::sync::mpsc::channel();
+    let append = |number: usize, as_of| {
+        let told = told.clone();
+        store.append_then(vec![event("w", &number.to_string())], as_of, move |result| {
+            told.send((number, result.map_err(|error| error.kind()))).unwrap();
+        });
+    };
+    for number in 0..300 {
+        append(number, Some(if number % 3 == 0 { revision + 1 } else { revision }));
+        if number % 50 == 0 {
+            store.append(&[event("waits", "x")], None).unwrap();
+        }
+    }
+    store.append_then(vec![event("", "no writer")], None, {
+        let told = told.clone();
+        move |result| told.send((300, result.map_err(|error| error.kind()))).unwrap()
+    });
+    let mut all: Vec<_> = outcomes.iter().take(301).collect();
+    all.sort_by_key(|(number, _)| *number);
+    for (number, outcome) in all {
+        let expected = match number {
+            300 => Err(ErrorKind::Invalid),
+            _ if number % 3 == 0 => Err(ErrorKind::Stale),
+            _ => Ok(()),
+        };
+        assert_eq!(outcome, expected, "{number}");
+    }
+    let written: Vec<_> = store.events("w", 1, 400).unwrap().into_iter().map(|event| event.body).collect();
+    let expected: Vec<_> = (0..300).filter(|n| n % 3 != 0).map(|n| n.to_string().into_bytes()).collect();
+    assert_eq!(written, expected, "in the order of the calls");
+    assert_eq!(store.verify_chain("waits").unwrap().length, 6);
+    store.append_then(Vec::new(), Some(revision), move |result| {
+        told.send((301, result.map_err(|e| e.kind()))).unwrap()
+    });
+    assert_eq!(outcomes.recv().unwrap(), (301, Ok(())));
 }
 
 /// More than one statement takes: by their number, by their bytes, by their writers.
