@@ -273,7 +273,7 @@ impl Problem {
                 "E-14",
                 "UserErrorVaultLimit",
                 409,
-                "The vault holds as many machines as it may.",
+                "The vault holds as many machines or policies, or the subscription as many vaults, as it may.",
                 "Use another vault.",
             ),
             Self::PolicyItemLimit => row(

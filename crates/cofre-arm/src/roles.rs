@@ -317,6 +317,10 @@ fn matches(pattern: &str, action: &str) -> bool {
                 && rest.is_char_boundary(rest.len() - part.len())
                 && starts(&rest[rest.len() - part.len()..], part);
         }
+        if part.is_empty() {
+            // Two stars are one, also where nothing is left.
+            continue;
+        }
         let found = rest.char_indices().map(|(at, _)| at).find(|at| starts(&rest[*at..], part));
         let Some(at) = found else { return false };
         rest = &rest[at + part.len()..];
@@ -393,6 +397,12 @@ mod tests {
         for scope in ["/subscriptions/s2", "/subscriptions/s/resourceGroups/r", &format!("{vault}/x")] {
             assert!(!scope_contains(scope, vault), "{scope}");
         }
+    }
+
+    #[test]
+    fn two_stars_are_one() {
+        assert!(matches("*/read**", "vaults/read"));
+        assert!(matches("**", "") && matches("a**", "a") && !matches("a**b", "a"));
     }
 
     proptest! {

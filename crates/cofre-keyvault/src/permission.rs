@@ -129,6 +129,27 @@ permissions! {
     Verify = "verify",
 }
 
+/// A permission that an operation on the data needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Permission {
+    /// For keys.
+    Key(KeyPermission),
+    /// For secrets.
+    Secret(SecretPermission),
+}
+
+impl From<KeyPermission> for Permission {
+    fn from(permission: KeyPermission) -> Self {
+        Self::Key(permission)
+    }
+}
+
+impl From<SecretPermission> for Permission {
+    fn from(permission: SecretPermission) -> Self {
+        Self::Secret(permission)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
-use crate::policy::{Permissions, Principal};
+use crate::{
+    permission::Permission,
+    policy::{Permissions, Principal},
+};
 
 /// Says what the roles of a principal allow in vaults that are role-based.
 pub trait RolePermissions: Send + Sync {
@@ -16,4 +19,15 @@ pub trait RolePermissions: Send + Sync {
         principal: &Principal,
         vault_id: &str,
     ) -> Result<Permissions, Box<dyn Error + Send + Sync>>;
+
+    /// Whether `principal` has a permission, if that can be told from memory: who answers from memory asks this, and
+    /// [`permissions`](Self::permissions) where there is no answer.
+    fn allows_at_once(
+        &self,
+        _principal: &Principal,
+        _vault_id: &str,
+        _permission: Permission,
+    ) -> Option<bool> {
+        None
+    }
 }

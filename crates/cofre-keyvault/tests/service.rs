@@ -12,8 +12,8 @@ use std::{
 };
 
 use cofre_keyvault::{
-    AccessPolicy, AuditEvent, ErrorKind, KeySpec, KeyVaults, Operation, Outcome, PageRequest, Permissions,
-    Principal, Scope, VaultSpec, VaultUpdate,
+    AccessPolicy, AuditEvent, Caller, ErrorKind, KeySpec, KeyVaults, Operation, Outcome, PageRequest,
+    Permissions, Principal, Recorded, Scope, VaultSpec, VaultUpdate,
     state::{Change, MemoryState, Record, State, StateError},
 };
 use support::{Home, kind, place, root_key, secret};
@@ -318,6 +318,47 @@ fn what_others_changed_counts_with_the_next_answer() {
     let last = &events[events.len() - 1];
     assert_eq!(last.reason.as_deref(), Some("KeyVaultForbidden"), "audited once, as it was decided last");
     assert_eq!(events.iter().filter(|event| event.operation == Operation::Get).count(), 4);
+}
+
+/// What is answered without waiting is what was looked at before, and counts when its event is on record.
+#[test]
+fn answers_at_once_rest_on_what_is_in_memory() {
+    let home = Home::new().with_vault("kv-1");
+    let version = home.set("kv-1", "bek", "one");
+    let at_once = |caller: &Caller, name: &str, version: Option<&str>| {
+        let (told, outcome) = std::sync::mpsc::channel();
+        let bundle =
+            home.vaults.secret_at_once(caller, "kv-1", name, version, move |r| told.send(r).unwrap());
+        // Nobody is told where nothing was answered.
+        bundle.map(|bundle| (bundle.value.expose().to_owned(), outcome.recv().unwrap())).ok_or(outcome.recv())
+    };
+    let gets = || home.state.events().iter().filter(|event| event.operation == Operation::Get).count();
+    assert!(at_once(&home.admin, "bek", None).is_err(), "nothing is in memory");
+    home.vaults.secret(&home.admin, "kv-1", "bek", None).unwrap();
+    assert_eq!(gets(), 1);
+    let (value, recorded) = at_once(&home.admin, "bek", None).unwrap();
+    assert!(value == "one" && matches!(recorded, Recorded::Yes));
+    assert_eq!(gets(), 2);
+    let last = home.state.events().pop().unwrap();
+    assert_eq!((last.outcome, last.object.as_deref()), (Outcome::Allowed, Some("bek")));
+    assert_eq!(last.version.as_deref(), Some(&*version));
+    for (caller, name, version) in [
+        (&home.admin, "bek", Some(&*version)),
+        (&home.admin, "other", None),
+        (&home.admin, &*format!("bek {version}"), None),
+        (&Caller { object_id: "nobody".into(), ..home.admin.clone() }, "bek", None),
+    ] {
+        assert!(at_once(caller, name, version).is_err(), "{name} {version:?}");
+    }
+    assert_eq!(gets(), 2);
+    // Another process removes the policy: what is decided from memory does not count any more.
+    let other = open_again(&home, 1).unwrap();
+    other.remove_access_policy(&home.admin, "kv-1", &Principal::from(&home.admin)).unwrap();
+    let (_, recorded) = at_once(&home.admin, "bek", None).unwrap();
+    assert!(matches!(recorded, Recorded::Anew), "{recorded:?}");
+    assert_eq!(gets(), 2, "what does not count is not on record");
+    assert_eq!(kind(home.vaults.secret(&home.admin, "kv-1", "bek", None)), ErrorKind::Forbidden);
+    assert!(at_once(&home.admin, "bek", None).is_err());
 }
 
 #[test]

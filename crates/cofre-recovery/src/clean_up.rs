@@ -34,13 +34,38 @@ pub struct CleanUp {
 /// Points that are changed in one transaction.
 const BATCH: usize = 500;
 
-/// The points whose date has passed, and the one of them that stays because there is no other.
-fn expired(points: &[RecoveryPoint], now: Timestamp) -> (Vec<&RecoveryPoint>, Option<&RecoveryPoint>) {
+/// The points that a repository has, by id.
+struct Stored {
+    readable: HashSet<String>,
+    unreadable: HashSet<String>,
+}
+
+impl Stored {
+    fn of(repository: &Repository) -> Result<Self> {
+        let index = repository.load_index().map_err(transfer_failed)?;
+        let (points, unreadable) = repository.points(&index).map_err(transfer_failed)?;
+        Ok(Self {
+            readable: points.iter().map(|p| p.document.id.to_hex()).collect(),
+            unreadable: unreadable.iter().filter_map(|u| u.point.map(|p| p.to_hex())).collect(),
+        })
+    }
+
+    fn holds(&self, point: &RecoveryPoint) -> bool {
+        self.readable.contains(&point.point) || self.unreadable.contains(&point.point)
+    }
+}
+
+/// The points whose date has passed, and the one of them that stays because there is no other. A point
+/// that its repository has not, or cannot read, is no other.
+fn expired<'a>(
+    points: &'a [RecoveryPoint],
+    stored: &Stored,
+    now: Timestamp,
+) -> (Vec<&'a RecoveryPoint>, Option<&'a RecoveryPoint>) {
     // newest first
-    let visible = || points.iter().filter(|p| p.state == VISIBLE);
-    let newest = visible().next();
-    let all_over = visible().all(|p| p.expiry <= now);
-    let stays = newest.filter(|_| all_over);
+    let good = || points.iter().filter(|p| p.state == VISIBLE && stored.readable.contains(&p.point));
+    let all_over = good().all(|p| p.expiry <= now);
+    let stays = good().next().filter(|_| all_over);
     let over = points.iter().filter(|p| match p.state.as_str() {
         EXPIRED => true,
         // what is lost needs no room, but its row goes at its time
@@ -64,17 +89,19 @@ impl Recovery {
         }
         self.redate(&item.id)?;
         let points = self.recovery_points(&item.id)?;
-        let (over, stays) = expired(&points, self.now());
-        done.kept = stays.map(|p| p.name.clone());
         let repository = match self.open_repository(&item) {
             Ok(repository) => repository,
             // nothing to delete, and the first backup is still making the repository
             Err(_) if points.is_empty() => return Ok(done),
             Err(e) => return Err(e),
         };
+        // after the rows: a point that comes in between has no row to be compared
+        let stored = Stored::of(&repository)?;
+        let (over, stays) = expired(&points, &stored, self.now());
+        done.kept = stays.map(|p| p.name.clone());
         for chunk in over.chunks(BATCH) {
             cancel.check().map_err(transfer_failed)?;
-            self.expire(&item.id, &repository, chunk)?;
+            self.expire(&item.id, &repository, &stored, chunk)?;
             done.expired.extend(chunk.iter().map(|p| p.name.clone()));
         }
         if !done.expired.is_empty() || waits(&repository)? {
@@ -84,7 +111,13 @@ impl Recovery {
         Ok(done)
     }
 
-    fn expire(&self, item: &ResourceId, repository: &Repository, over: &[&RecoveryPoint]) -> Result<()> {
+    fn expire(
+        &self,
+        item: &ResourceId,
+        repository: &Repository,
+        stored: &Stored,
+        over: &[&RecoveryPoint],
+    ) -> Result<()> {
         let mut batch = self.batch();
         for point in over.iter().filter(|p| p.state != EXPIRED) {
             let tombstone = RecoveryPoint { state: EXPIRED.to_owned(), ..(*point).clone() };
@@ -100,12 +133,8 @@ impl Recovery {
             self.commit(&batch)?;
         }
         failpoint::reached("clean-up.rows-expired");
-        let there = points_there(repository)?;
-        let selectors: Vec<_> = over
-            .iter()
-            .filter(|p| there.contains(&p.point))
-            .map(|p| PointSelector::Id(p.point.clone()))
-            .collect();
+        let there = over.iter().filter(|p| stored.holds(p));
+        let selectors: Vec<_> = there.map(|p| PointSelector::Id(p.point.clone())).collect();
         if !selectors.is_empty() {
             repository.forget(&selectors, None).map_err(transfer_failed)?;
         }
@@ -122,14 +151,6 @@ impl Recovery {
         failpoint::reached("clean-up.rows-deleted");
         Ok(())
     }
-}
-
-/// The ids of the points that a repository has, readable or not.
-fn points_there(repository: &Repository) -> Result<HashSet<String>> {
-    let index = repository.load_index().map_err(transfer_failed)?;
-    let (points, unreadable) = repository.points(&index).map_err(transfer_failed)?;
-    let readable = points.iter().map(|p| p.document.id.to_hex());
-    Ok(readable.chain(unreadable.iter().filter_map(|u| u.point.map(|p| p.to_hex()))).collect())
 }
 
 /// Whether an earlier prune left something to delete.

@@ -4,6 +4,7 @@
 //! that reaches disks, key vaults behind [`key_source::KeySource`].
 
 pub mod backup;
+mod backup_warnings;
 mod capture;
 pub mod captured;
 mod checks;
@@ -26,10 +27,12 @@ pub mod point_details;
 pub mod points;
 pub mod policy;
 pub mod protection;
+mod protection_changes;
 pub mod reconcile;
 mod remote_key_vaults;
 mod removal;
 pub mod restore;
+mod restore_checks;
 pub mod retention;
 pub mod schedule;
 pub mod service;

@@ -355,7 +355,7 @@ impl Recovery {
             return row.first().map(RecoveryPoint::from_row).ok_or_else(missing)?;
         }
         let row = self.store().point(&item.key(), name).map_err(unavailable)?;
-        row.as_ref().map(RecoveryPoint::from_row).ok_or_else(missing)?
+        row.filter(|r| r.state != EXPIRED).as_ref().map(RecoveryPoint::from_row).ok_or_else(missing)?
     }
 
     /// Opens a point in its item's repository.

@@ -69,6 +69,7 @@ impl Recovery {
 
     fn close(&self, job: Job, row: &JobRow) -> Result<()> {
         let died = || ApiError::new(Problem::JobInterrupted, "the process that ran the job died");
+        self.clear_up(&job, row.epoch + 1);
         let item = match &job.item_id {
             Some(id) if job.operation == Operation::Backup => {
                 documents::find::<ProtectedItem>(self.store(), id)?
@@ -191,6 +192,8 @@ impl Recovery {
             let detail = serde_json::json!({"adopted": done.adopted, "lost": done.lost, "found": done.found});
             batch.events.push(self.event("points.reconcile", &item.id, Some(detail))?);
             self.commit(&batch)?;
+            // a point says until when it was to be kept when it was made: the policy may have changed since
+            self.redate(&item.id)?;
         }
         Ok(done)
     }

@@ -197,5 +197,4 @@ impl Recovery {
 }
 
 #[cfg(test)]
-#[path = "retention_tests.rs"]
 mod tests;

@@ -165,5 +165,4 @@ impl Recovery {
 }
 
 #[cfg(test)]
-#[path = "schedule_tests.rs"]
 mod tests;

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use cofre_arm::{ApiError, Problem};
-use cofre_keyvault::{Clock, KeyVaults, proof::HeaderProver};
+use cofre_keyvault::{Clock, KeyVaults, Recorded, proof::HeaderProver};
 use cofre_recovery::Recovery;
 use cofre_store::Store;
 use serde_json::json;
@@ -108,6 +108,24 @@ impl App {
     /// Answers a request; blocks while the database or a key is at work.
     pub fn answer(&self, call: &Call) -> Answer {
         self.route(call).unwrap_or_else(Refusal::into_answer)
+    }
+
+    /// Answers without waiting, where that can be done: what is in memory, of which only the audit is to be written. The
+    /// answer may be given when `then` is told so.
+    pub(crate) fn answer_at_once(
+        &self,
+        call: &Call,
+        then: impl FnOnce(Recorded) + Send + 'static,
+    ) -> Option<Answer> {
+        let vault = self.parts.addresses.key_vault_of(&call.host)?;
+        keyvault::answer_at_once(self, call, vault, then)
+    }
+
+    /// The identity in the token of a call, if it is in memory and nothing speaks against it.
+    pub(crate) fn identify_at_once(&self, call: &Call, audience: &str) -> Option<Arc<Identity>> {
+        let token = bearer(call.header("authorization").ok()??)?;
+        let identity = self.parts.tokens.known(token, audience)?;
+        identity::is_current(&*self.parts.directory.known()?, &identity).then_some(identity)
     }
 
     fn route(&self, call: &Call) -> Result<Answer, Refusal> {

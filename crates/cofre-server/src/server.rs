@@ -18,6 +18,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Request, Response},
 };
 use cofre_arm::{ApiError, Problem};
+use cofre_keyvault::Recorded;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -30,7 +31,11 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{App, http, tunnel};
+use crate::{
+    App,
+    http::{self, Answer},
+    tunnel,
+};
 
 /// Connections that are open at the same time.
 const CONNECTIONS: usize = 1024;
@@ -283,20 +288,10 @@ async fn handle(
     let is_head = request.method() == axum::http::Method::HEAD;
     let answer = match http::read(id.clone(), peer, request).await {
         Ok(call) if is_instant(&shared.app, &call) => shared.app.answer(&call),
-        Ok(call) => {
-            let app = shared.app.clone();
-            let work = tokio::task::spawn_blocking(move || {
-                std::panic::catch_unwind(AssertUnwindSafe(|| app.answer(&call))).ok()
-            });
-            work.await.ok().flatten().unwrap_or_else(|| {
-                shared.observer.note(&format!("request {id} met a defect"));
-                http::Refusal::from(ApiError::new(
-                    Problem::InternalError,
-                    format!("request {id} met a defect of this service"),
-                ))
-                .into_answer()
-            })
-        }
+        Ok(call) => match at_once(&shared.app, &call).await {
+            Some(answer) => answer,
+            None => on_a_thread(&shared, call).await,
+        },
         Err(refusal) => refusal.into_answer(),
     };
     let status = answer.status();
@@ -313,6 +308,36 @@ async fn handle(
     }
     shared.observer.answered(&Answered { id, peer, method, target, status, took: begun.elapsed() });
     response
+}
+
+/// Answers a call without a thread for it, where no more is waited for than the audit.
+async fn at_once(app: &App, call: &http::Call) -> Option<Answer> {
+    let (told, outcome) = tokio::sync::oneshot::channel();
+    let answer = app.answer_at_once(call, move |recorded| {
+        // Nobody listens any more when the caller has gone.
+        let _ = told.send(recorded);
+    })?;
+    match outcome.await.ok()? {
+        Recorded::Yes => Some(answer),
+        // Done anew, and where the storage fails it says so in the usual way.
+        Recorded::Anew | Recorded::No(_) => None,
+    }
+}
+
+/// Answers a call on a thread that may block.
+async fn on_a_thread(shared: &Shared, call: http::Call) -> Answer {
+    let (app, id) = (shared.app.clone(), call.id.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        std::panic::catch_unwind(AssertUnwindSafe(|| app.answer(&call))).ok()
+    });
+    work.await.ok().flatten().unwrap_or_else(|| {
+        shared.observer.note(&format!("request {id} met a defect"));
+        http::Refusal::from(ApiError::new(
+            Problem::InternalError,
+            format!("request {id} met a defect of this service"),
+        ))
+        .into_answer()
+    })
 }
 
 /// Whether a call is answered without the database and without keys.

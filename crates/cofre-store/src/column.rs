@@ -34,7 +34,7 @@ pub(crate) fn optional_time(row: &Row, column: &'static str) -> Result<Option<Ti
     get::<Option<i64>>(row, column)?.map(|micros| to_time(micros, column)).transpose()
 }
 
-fn to_time(micros: i64, column: &str) -> Result<Timestamp> {
+pub(crate) fn to_time(micros: i64, column: &str) -> Result<Timestamp> {
     Timestamp::from_microsecond(micros).map_err(|error| {
         StoreError::corrupt(format!("the database holds an impossible {column}")).with_source(error)
     })

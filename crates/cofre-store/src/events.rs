@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
+    bundle::{self, Packed},
     chain::{self, ChainHead, Digest},
     column,
     connection::{self, Connection, Row},
@@ -47,8 +48,8 @@ pub struct EventRow {
     pub hash: Digest,
 }
 
-/// How many events are read at once to verify them.
-const PAGE: usize = 256;
+/// How many rows are read at once.
+const PAGE: usize = 64;
 /// How many rows one statement writes at most: a database takes a limited number of parameters.
 const ROWS: usize = 64;
 /// How many bytes of bodies one statement takes, unless it writes a single row.
@@ -59,27 +60,26 @@ fn digest(row: &Row, column: &'static str) -> Result<Digest> {
     bytes.try_into().map_err(|_| StoreError::corrupt(format!("an event's {column} has not 32 bytes")))
 }
 
-fn decode(row: &Row) -> Result<EventRow> {
-    Ok(EventRow {
-        writer: column::get(row, "writer")?,
-        sequence: column::number(row, "sequence")?,
-        time: column::time(row, "time")?,
-        body: column::get(row, "body")?,
-        previous: digest(row, "previous")?,
-        hash: digest(row, "hash")?,
-    })
+/// The events of a row, which is numbered as the last of them.
+fn decode(row: &Row) -> Result<Vec<EventRow>> {
+    let last = column::number(row, "sequence")?;
+    let events = column::number(row, "events")?;
+    let (writer, time) = (column::get::<String>(row, "writer")?, column::time(row, "time")?);
+    let (previous, hash) = (digest(row, "previous")?, digest(row, "hash")?);
+    let body: &[u8] = column::get(row, "body")?;
+    if events == 1 {
+        return Ok(vec![EventRow { writer, sequence: last, time, body: body.to_vec(), previous, hash }]);
+    }
+    bundle::unpack(&writer, last, events, previous, body)
 }
 
 pub(crate) async fn head(connection: &mut Connection, writer: &str) -> Result<ChainHead> {
-    let last = Statement::new(
-        "SELECT writer, sequence, time, previous, hash, body FROM event WHERE writer = $1 \
-         ORDER BY sequence DESC LIMIT 1",
-    )
-    .bind(writer);
+    let last =
+        Statement::new("SELECT sequence, hash FROM event WHERE writer = $1 ORDER BY sequence DESC LIMIT 1")
+            .bind(writer);
     let row = connection.fetch_optional(last).await.map_err(|error| unread(writer, error))?;
     let Some(row) = row else { return Ok(ChainHead::EMPTY) };
-    let last = decode(&row)?;
-    Ok(ChainHead { length: last.sequence, hash: last.hash })
+    Ok(ChainHead { length: column::number(&row, "sequence")?, hash: digest(&row, "hash")? })
 }
 
 /// Where the chains of these events' writers end.
@@ -115,50 +115,41 @@ async fn heads<'e>(
 }
 
 /// Appends events in their order, within a transaction that no other writer is in at the same time. The ends of the
-/// chains are read once; then each statement takes many events.
+/// chains are read once; events of one writer that stand together share a row, and rows a statement.
 pub(crate) async fn append(connection: &mut Connection, events: &[&Event]) -> Result<()> {
     let mut heads = heads(connection, events).await?;
-    let mut rest = events;
+    let mut rows = Vec::new();
+    for together in bundle::split(events) {
+        let head = heads.entry(&together[0].writer).or_insert(ChainHead::EMPTY);
+        rows.push(bundle::pack(together, head)?);
+    }
+    let mut rest = &rows[..];
     while !rest.is_empty() {
         let (rows, after) = rest.split_at(statement(rest));
-        insert(connection, rows, &mut heads).await?;
+        insert(connection, rows).await?;
         rest = after;
     }
     Ok(())
 }
 
-/// How many of the events, one at least, go into one statement.
-fn statement(events: &[&Event]) -> usize {
+/// How many of the rows, one at least, go into one statement.
+fn statement(rows: &[Packed<'_>]) -> usize {
     let mut bytes = 0;
-    let fits = events.iter().take(ROWS).take_while(|event| {
-        bytes += event.body.len();
+    let fits = rows.iter().take(ROWS).take_while(|row| {
+        bytes += row.body.len();
         bytes <= STATEMENT_BYTES
     });
     fits.count().max(1)
 }
 
-async fn insert<'e>(
-    connection: &mut Connection,
-    events: &[&'e Event],
-    heads: &mut BTreeMap<&'e str, ChainHead>,
-) -> Result<()> {
-    let mut links = Vec::with_capacity(events.len());
-    for event in events {
-        let head = heads.entry(&event.writer).or_insert(ChainHead::EMPTY);
-        let length = head.length.saturating_add(1);
-        let sequence = column::from_number(length, "chain")?;
-        let time = event.time.as_microsecond();
-        let hash = chain::hash(&event.writer, sequence, &head.hash, time, &event.body);
-        links.push((sequence, time, head.hash, hash));
-        *head = ChainHead { length, hash };
-    }
+async fn insert(connection: &mut Connection, rows: &[Packed<'_>]) -> Result<()> {
     let mut query =
-        Statement::new("INSERT INTO event (writer, sequence, time, previous, hash, body) VALUES ");
-    for (event, (sequence, time, previous, hash)) in events.iter().zip(&links) {
-        query.push(if query.values.is_empty() { "(" } else { ", (" }).push_bind(&event.writer);
-        query.push(", ").push_bind(*sequence).push(", ").push_bind(*time);
-        query.push(", ").push_bind(previous).push(", ").push_bind(hash);
-        query.push(", ").push_bind(&event.body).push(")");
+        Statement::new("INSERT INTO event (writer, sequence, time, previous, hash, body, events) VALUES ");
+    for row in rows {
+        query.push(if query.values.is_empty() { "(" } else { ", (" }).push_bind(row.writer);
+        query.push(", ").push_bind(row.sequence).push(", ").push_bind(row.time);
+        query.push(", ").push_bind(&row.previous).push(", ").push_bind(&row.hash);
+        query.push(", ").push_bind(&*row.body).push(", ").push_bind(row.events).push(")");
     }
     let done = connection.execute(query).await;
     done.map_err(|error| connection::error("the events could not be written", error)).map(drop)
@@ -170,8 +161,8 @@ fn unread(writer: &str, error: sqlx::Error) -> StoreError {
 
 async fn rows(connection: &mut Connection, writer: &str, from: u64, limit: usize) -> Result<Vec<Row>> {
     let rows = Statement::new(
-        "SELECT writer, sequence, time, previous, hash, body FROM event WHERE writer = $1 AND sequence >= $2 \
-         ORDER BY sequence LIMIT $3",
+        "SELECT writer, sequence, time, previous, hash, body, events FROM event WHERE writer = $1 \
+         AND sequence >= $2 ORDER BY sequence LIMIT $3",
     )
     .bind(writer)
     .bind(column::bound(from))
@@ -185,7 +176,19 @@ pub(crate) async fn list(
     from: u64,
     limit: usize,
 ) -> Result<Vec<EventRow>> {
-    rows(connection, writer, from, limit).await?.iter().map(decode).collect()
+    let (mut found, mut next) = (Vec::new(), from);
+    while found.len() < limit {
+        let page = rows(connection, writer, next, PAGE.min(limit - found.len())).await?;
+        for row in &page {
+            let room = limit - found.len();
+            found.extend(decode(row)?.into_iter().filter(|event| event.sequence >= from).take(room));
+        }
+        match found.last() {
+            Some(last) if !page.is_empty() => next = last.sequence.saturating_add(1),
+            _ => break,
+        }
+    }
+    Ok(found)
 }
 
 pub(crate) async fn writers(connection: &mut Connection) -> Result<Vec<String>> {
@@ -207,24 +210,40 @@ pub(crate) async fn verify_page(
     let from = if head.length == 0 { 0 } else { head.length + 1 };
     let rows = rows(connection, writer, from, PAGE).await?;
     for row in &rows {
-        let expected = head.length + 1;
-        let broken = |what: String| {
-            let subject = format!("{writer}#{expected}");
-            StoreError::new(ErrorKind::ChainBroken, format!("event {subject} {what}")).about(subject)
-        };
-        let event = decode(row).map_err(|error| broken("cannot be read".to_owned()).with_source(error))?;
-        if event.sequence != expected {
-            return Err(broken(format!("is missing; the next one is {}", event.sequence)));
+        let events = decode(row).map_err(|error| {
+            broken(writer, head.length + 1, "cannot be read".to_owned()).with_source(error)
+        })?;
+        for event in &events {
+            verify(writer, event, head)?;
         }
-        if event.previous != head.hash {
-            return Err(broken("does not continue the one before it".to_owned()));
+        // The ends of chains are read from the columns, so these have to be right too.
+        let columns = (column::time(row, "time")?, digest(row, "hash")?);
+        if events.last().is_some_and(|last| (last.time, last.hash) != columns) {
+            return Err(broken(writer, head.length, "was changed after it was written".to_owned()));
         }
-        let sequence = column::from_number(event.sequence, "sequence")?;
-        let hash = chain::hash(writer, sequence, &event.previous, event.time.as_microsecond(), &event.body);
-        if event.hash != hash {
-            return Err(broken("was changed after it was written".to_owned()));
-        }
-        *head = ChainHead { length: event.sequence, hash };
     }
     Ok(!rows.is_empty())
+}
+
+fn broken(writer: &str, sequence: u64, what: String) -> StoreError {
+    let subject = format!("{writer}#{sequence}");
+    StoreError::new(ErrorKind::ChainBroken, format!("event {subject} {what}")).about(subject)
+}
+
+fn verify(writer: &str, event: &EventRow, head: &mut ChainHead) -> Result<()> {
+    let expected = head.length + 1;
+    if event.sequence != expected {
+        let what = format!("is missing; the next one is {}", event.sequence);
+        return Err(broken(writer, expected, what));
+    }
+    if event.previous != head.hash {
+        return Err(broken(writer, expected, "does not continue the one before it".to_owned()));
+    }
+    let sequence = column::from_number(event.sequence, "sequence")?;
+    let hash = chain::hash(writer, sequence, &event.previous, event.time.as_microsecond(), &event.body);
+    if event.hash != hash {
+        return Err(broken(writer, expected, "was changed after it was written".to_owned()));
+    }
+    *head = ChainHead { length: event.sequence, hash };
+    Ok(())
 }

@@ -1,12 +1,19 @@
 //! Grouped appends: callers that append events at the same time share a transaction, and with it the wait for the disk.
 //!
 //! Whoever finds nobody at work leads: it takes what has gathered, its own first, writes it in one transaction, tells
-//! everyone the outcome and passes the lead to the first of those who came in the meantime. The others sleep. Nobody
-//! waits for company: a caller alone is a group of one, and groups grow by themselves while the one before is written.
+//! everyone the outcome and passes the lead to the first of those who came in the meantime. The others sleep. A caller
+//! alone does not wait for company: it is a group of one. While many come, groups begin at most every two milliseconds,
+//! for a transaction costs many times what an event does.
+//!
+//! A caller that does not wait leaves a function to be told by. It cannot lead: a thread that is kept for it does.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    fmt,
+    panic::{RefUnwindSafe, UnwindSafe},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -20,6 +27,15 @@ use crate::{
 const EVENTS: usize = 256;
 /// How many bytes of bodies a group has, unless a single caller brings more.
 const BYTES: usize = 16 << 20;
+/// How many requests a group had after which the next one waits for company.
+const CROWD: usize = 4;
+/// How long after such a group was begun.
+const PACE: Duration = Duration::from_millis(2);
+
+/// What is told to a caller that does not wait.
+pub(crate) type Then = Box<dyn FnOnce(Result<()>) + Send>;
+/// Sets the thread to work that leads for callers who do not wait.
+pub(crate) type Summon = Box<dyn Fn() + Send + Sync + UnwindSafe + RefUnwindSafe>;
 
 /// What one caller wants to append.
 #[derive(Debug)]
@@ -31,27 +47,55 @@ pub(crate) struct Request {
     changed: Condvar,
 }
 
-#[derive(Debug)]
 enum Progress {
+    /// The caller sleeps.
     Waiting,
+    /// The caller went on, and left this to be told by.
+    Away(Then),
     Leads,
     Done(Result<()>),
 }
 
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiting => "Waiting",
+            Self::Away(_) => "Away",
+            Self::Leads => "Leads",
+            Self::Done(_) => "Done",
+        })
+    }
+}
+
 impl Request {
-    fn new(events: &[Event], as_of: Option<u64>) -> Self {
+    fn new(events: Vec<Event>, as_of: Option<u64>, progress: Progress) -> Self {
         Self {
             bytes: events.iter().map(|event| event.body.len()).sum(),
-            events: events.to_vec(),
+            events,
             as_of,
-            progress: Mutex::new(Progress::Waiting),
+            progress: Mutex::new(progress),
             changed: Condvar::new(),
         }
     }
 
-    fn set(&self, progress: Progress) {
-        *lock(&self.progress) = progress;
+    /// Makes the caller the leader, if it is there.
+    fn lead(&self) -> bool {
+        let mut progress = lock(&self.progress);
+        if matches!(*progress, Progress::Away(_)) {
+            return false;
+        }
+        *progress = Progress::Leads;
         self.changed.notify_one();
+        true
+    }
+
+    /// Tells the caller the outcome.
+    fn finish(&self, result: Result<()>) {
+        let before = std::mem::replace(&mut *lock(&self.progress), Progress::Done(result.clone()));
+        match before {
+            Progress::Away(then) => then(result),
+            _ => self.changed.notify_one(),
+        }
     }
 
     /// Sleeps until it is done, or `None`: until this caller leads.
@@ -59,7 +103,7 @@ impl Request {
         let mut progress = lock(&self.progress);
         loop {
             match &*progress {
-                Progress::Waiting => {
+                Progress::Waiting | Progress::Away(_) => {
                     progress = self.changed.wait(progress).unwrap_or_else(PoisonError::into_inner);
                 }
                 Progress::Leads => return None,
@@ -70,15 +114,24 @@ impl Request {
 }
 
 /// Those who wait, and whether one of them is at work.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Groups {
     state: Mutex<State>,
+    summon: OnceLock<Summon>,
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups").field("state", &self.state).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
 struct State {
     waiting: VecDeque<Arc<Request>>,
     led: bool,
+    /// Until when the next group waits for company.
+    gathers: Option<Instant>,
 }
 
 impl State {
@@ -94,6 +147,7 @@ impl State {
             }
             group.extend(self.waiting.pop_front());
         }
+        self.gathers = (group.len() > CROWD).then(|| Instant::now() + PACE);
         group
     }
 }
@@ -107,22 +161,57 @@ impl Groups {
         as_of: Option<u64>,
         commit: impl FnOnce(&[Arc<Request>]) -> Result<Vec<Result<()>>>,
     ) -> Result<()> {
-        let own = Arc::new(Request::new(events, as_of));
-        let follows = {
-            let mut state = lock(&self.state);
-            state.waiting.push_back(Arc::clone(&own));
-            std::mem::replace(&mut state.led, true)
-        };
-        if follows && let Some(result) = own.wait() {
+        let own = Arc::new(Request::new(events.to_vec(), as_of, Progress::Waiting));
+        if self.enqueue(own.clone())
+            && let Some(result) = own.wait()
+        {
             return result;
         }
+        self.lead(commit);
+        own.wait().unwrap_or_else(|| Err(abandoned()))
+    }
+
+    /// Has the events written by another thread, and `then` told when they are. `summon` is asked for the function that
+    /// sets the thread to work, at the first time; each time it is called, the thread calls [`lead`](Self::lead) once.
+    pub(crate) fn append_then(
+        &self,
+        events: Vec<Event>,
+        as_of: Option<u64>,
+        then: Then,
+        summon: impl FnOnce() -> Summon,
+    ) {
+        let summon = self.summon.get_or_init(summon);
+        if !self.enqueue(Arc::new(Request::new(events, as_of, Progress::Away(then)))) {
+            summon();
+        }
+    }
+
+    /// Adds to those who wait; whether somebody leads. If nobody does, the caller has to see to it.
+    fn enqueue(&self, request: Arc<Request>) -> bool {
+        let mut state = lock(&self.state);
+        state.waiting.push_back(request);
+        std::mem::replace(&mut state.led, true)
+    }
+
+    /// Whether nobody waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        lock(&self.state).waiting.is_empty()
+    }
+
+    /// Writes one group, tells those in it, and passes the lead on.
+    pub(crate) fn lead(&self, commit: impl FnOnce(&[Arc<Request>]) -> Result<Vec<Result<()>>>) {
+        let gathers = lock(&self.state).gathers;
+        if let Some(until) = gathers {
+            thread::sleep(until.saturating_duration_since(Instant::now()));
+        }
         let mut lead = Lead { groups: self, group: lock(&self.state).take(), results: Vec::new() };
+        if lead.group.is_empty() {
+            return;
+        }
         lead.results = match commit(&lead.group) {
             Ok(results) => results,
             Err(error) => vec![Err(error); lead.group.len()],
         };
-        drop(lead);
-        own.wait().unwrap_or_else(|| Err(abandoned()))
     }
 }
 
@@ -141,12 +230,15 @@ impl Drop for Lead<'_> {
             state.waiting.front().cloned()
         };
         // First, for its way to the disk is the longest.
-        if let Some(next) = next {
-            next.set(Progress::Leads);
+        if let Some(next) = next
+            && !next.lead()
+            && let Some(summon) = self.groups.summon.get()
+        {
+            summon();
         }
         let mut results = self.results.drain(..);
         for request in &self.group {
-            request.set(Progress::Done(results.next().unwrap_or_else(|| Err(abandoned()))));
+            request.finish(results.next().unwrap_or_else(|| Err(abandoned())));
         }
     }
 }
@@ -186,7 +278,7 @@ pub(crate) fn check_version(present: u64, as_of: u64) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Barrier, thread, time::Duration};
+    use std::sync::Barrier;
 
     use jiff::Timestamp;
 
@@ -203,9 +295,11 @@ mod tests {
     fn sizes(requests: &[(usize, usize)]) -> Vec<usize> {
         let waiting = requests
             .iter()
-            .map(|(events, bytes)| Arc::new(Request::new(&vec![event(*bytes); *events], None)))
+            .map(|(events, bytes)| {
+                Arc::new(Request::new(vec![event(*bytes); *events], None, Progress::Waiting))
+            })
             .collect();
-        let mut state = State { waiting, led: true };
+        let mut state = State { waiting, led: true, gathers: None };
         std::iter::from_fn(|| Some(state.take().len()).filter(|taken| *taken > 0)).collect()
     }
 
@@ -309,7 +403,7 @@ mod tests {
         assert!(results.iter().all(Result::is_ok), "those not in its group go on");
         let caught = std::panic::catch_unwind(|| groups.append(&[event(1)], None, |_| panic!("on purpose")));
         assert!(caught.is_err());
-        let orphan = Arc::new(Request::new(&[event(1)], None));
+        let orphan = Arc::new(Request::new(vec![event(1)], None, Progress::Waiting));
         drop(Lead { groups: &groups, group: vec![Arc::clone(&orphan)], results: Vec::new() });
         assert_eq!(orphan.wait().unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
         groups.append(&[event(1)], None, |group| Ok(done(group))).unwrap();

@@ -27,6 +27,7 @@
 
 mod backend;
 mod batch;
+mod bundle;
 mod chain;
 mod column;
 mod connection;
@@ -38,6 +39,7 @@ mod group;
 mod jobs;
 mod points;
 mod postgres;
+mod resident;
 mod schema;
 mod sqlite;
 mod statement;

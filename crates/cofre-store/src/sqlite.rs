@@ -25,7 +25,10 @@ use crate::{
 };
 
 /// How a database of ours came to be.
-const STEPS: &schema::Steps = &[include_str!("../migrations/sqlite/0001_initial.sql")];
+const STEPS: &schema::Steps = &[
+    include_str!("../migrations/sqlite/0001_initial.sql"),
+    include_str!("../migrations/sqlite/0002_events_together.sql"),
+];
 
 /// "cofr": tells our databases from those of other programs.
 const APPLICATION: i64 = 0x636f_6672;
@@ -285,7 +288,7 @@ mod tests {
                 written.map(drop).map_err(|error| connection::error("", error))
             });
             assert_eq!(written.await.unwrap_err().kind(), ErrorKind::ReadOnly);
-            assert_eq!(pragma(&mut pools.writer.acquire().await.unwrap(), "user_version").await.unwrap(), 1);
+            assert_eq!(pragma(&mut pools.writer.acquire().await.unwrap(), "user_version").await.unwrap(), 2);
             pools.close().await;
         });
     }

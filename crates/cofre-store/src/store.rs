@@ -1,6 +1,6 @@
 //! The store: its calls, each of which blocks until it is done.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -14,10 +14,12 @@ use crate::{
     error::Result,
     events::{self, Event, EventRow},
     executor::Executor,
-    group::{self, Groups},
+    group,
     jobs::{self, JobChange, JobFilter, JobRow},
     points::{self, PointFilter, PointRow},
-    postgres, sqlite,
+    postgres,
+    resident::{Resident, Shared},
+    sqlite,
     statement::Statement,
 };
 
@@ -59,12 +61,17 @@ impl Position {
 /// thread; it does not panic.
 #[derive(Debug)]
 pub struct Store {
-    backend: Backend,
-    groups: Groups,
-    executor: Executor,
+    shared: Arc<Shared>,
+    /// Leads for callers that do not wait; none where the system gave no thread.
+    resident: Option<Resident>,
 }
 
 impl Store {
+    fn of(backend: Backend, executor: Executor) -> Self {
+        let shared = Arc::new(Shared::new(backend, executor));
+        Self { resident: Resident::begin(shared.clone()).ok(), shared }
+    }
+
     /// Opens the database in the file `path`. Where there is no file, one is made that its owner alone may read. An older
     /// schema is brought up to date.
     ///
@@ -74,7 +81,7 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self> {
         let executor = Executor::new()?;
         let backend = Backend::Sqlite(executor.wait(sqlite::open(path))?);
-        Ok(Self { backend, groups: Groups::default(), executor })
+        Ok(Self::of(backend, executor))
     }
 
     /// Connects to the PostgreSQL database of `url` (`postgres://USER@HOST/DATABASE`), and makes its schema, named `cofre`,
@@ -88,7 +95,7 @@ impl Store {
     pub fn connect(url: &str) -> Result<Self> {
         let executor = Executor::new()?;
         let backend = Backend::Postgres(Box::new(executor.wait(postgres::connect(url))?));
-        Ok(Self { backend, groups: Groups::default(), executor })
+        Ok(Self::of(backend, executor))
     }
 
     /// A database in memory, which ends with the store: for tests and trials. Its calls run one after the other.
@@ -98,7 +105,7 @@ impl Store {
     pub fn in_memory() -> Result<Self> {
         let executor = Executor::new()?;
         let backend = Backend::Sqlite(executor.wait(sqlite::in_memory())?);
-        Ok(Self { backend, groups: Groups::default(), executor })
+        Ok(Self::of(backend, executor))
     }
 
     /// Applies a batch: all of it or nothing. When this returns `Ok`, it is on the disk and every later call sees it.
@@ -112,7 +119,9 @@ impl Store {
         if batch.is_empty() {
             return Ok(Committed { revision: 0 });
         }
-        self.executor.wait(self.backend.transaction(async |connection| batch.apply(connection).await))
+        self.shared
+            .executor
+            .wait(self.shared.backend.transaction(async |connection| batch.apply(connection).await))
     }
 
     /// Appends events to their writers' chains, in their order and with no other caller's between them. When this returns
@@ -132,10 +141,29 @@ impl Store {
         if events.is_empty() {
             return as_of.map_or(Ok(()), |as_of| group::check_version(self.version()?, as_of));
         }
-        self.groups.append(events, as_of, |group| {
-            let work = async |connection: &mut Connection| group::apply(connection, group).await;
-            self.executor.wait(self.backend.transaction(work))
-        })
+        self.shared.groups.append(events, as_of, |group| self.shared.write(group))
+    }
+
+    /// As [`Self::append`], but returns at once: `then` is told when the events are on the disk, or why they are not. It
+    /// is called once, by a thread of the store or by this one, and must not take long: others wait to be told.
+    pub fn append_then(
+        &self,
+        events: Vec<Event>,
+        as_of: Option<u64>,
+        then: impl FnOnce(Result<()>) + Send + 'static,
+    ) {
+        if events.is_empty() {
+            return then(self.append(&[], as_of));
+        }
+        if let Err(error) = events.iter().try_for_each(Event::check) {
+            return then(Err(error));
+        }
+        match &self.resident {
+            Some(resident) => {
+                self.shared.groups.append_then(events, as_of, Box::new(then), || resident.summon());
+            }
+            None => then(self.append(&events, as_of)),
+        }
     }
 
     /// The number of the last batch, 0 if there was none: whatever process commits one, it changes, and never comes back.
@@ -143,7 +171,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn version(&self) -> Result<u64> {
-        self.executor.wait(async { batch::last(&mut self.backend.reader().await?).await })
+        self.shared.executor.wait(async { batch::last(&mut self.shared.backend.reader().await?).await })
     }
 
     /// The document at `path`.
@@ -151,7 +179,9 @@ impl Store {
     /// # Errors
     /// `Busy`, `Corrupt`, `Unavailable`, as of every call that reads.
     pub fn read(&self, path: &str) -> Result<Option<Document>> {
-        self.executor.wait(async { documents::read(&mut self.backend.reader().await?, path).await })
+        self.shared
+            .executor
+            .wait(async { documents::read(&mut self.shared.backend.reader().await?, path).await })
     }
 
     /// Documents in the order of their paths' bytes: the one at `prefix` and those below it, after the path `after`, at
@@ -161,8 +191,8 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Document>> {
-        self.executor.wait(async {
-            documents::list(&mut self.backend.reader().await?, None, prefix, after, limit).await
+        self.shared.executor.wait(async {
+            documents::list(&mut self.shared.backend.reader().await?, None, prefix, after, limit).await
         })
     }
 
@@ -177,8 +207,8 @@ impl Store {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Document>> {
-        self.executor.wait(async {
-            documents::list(&mut self.backend.reader().await?, Some(kind), prefix, after, limit).await
+        self.shared.executor.wait(async {
+            documents::list(&mut self.shared.backend.reader().await?, Some(kind), prefix, after, limit).await
         })
     }
 
@@ -187,8 +217,9 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn count_kind(&self, kind: &str, prefix: &str) -> Result<u64> {
-        self.executor
-            .wait(async { documents::count_kind(&mut self.backend.reader().await?, kind, prefix).await })
+        self.shared.executor.wait(async {
+            documents::count_kind(&mut self.shared.backend.reader().await?, kind, prefix).await
+        })
     }
 
     /// The job of this id.
@@ -196,7 +227,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn job(&self, id: &str) -> Result<Option<JobRow>> {
-        self.executor.wait(async { jobs::get(&mut self.backend.reader().await?, id).await })
+        self.shared.executor.wait(async { jobs::get(&mut self.shared.backend.reader().await?, id).await })
     }
 
     /// Jobs, those that began last first, after a position, at most `limit`.
@@ -204,8 +235,9 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn jobs(&self, filter: &JobFilter, after: Option<&Position>, limit: usize) -> Result<Vec<JobRow>> {
-        self.executor
-            .wait(async { jobs::list(&mut self.backend.reader().await?, filter, after, limit).await })
+        self.shared
+            .executor
+            .wait(async { jobs::list(&mut self.shared.backend.reader().await?, filter, after, limit).await })
     }
 
     /// All jobs that have not ended, the oldest first.
@@ -213,7 +245,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn running(&self) -> Result<Vec<JobRow>> {
-        self.executor.wait(async { jobs::running(&mut self.backend.reader().await?).await })
+        self.shared.executor.wait(async { jobs::running(&mut self.shared.backend.reader().await?).await })
     }
 
     /// Jobs that a worker may take, the oldest first, at most `limit`: those without an owner whose time has come, and
@@ -223,8 +255,9 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn claimable(&self, now: Timestamp, stale: Timestamp, limit: usize) -> Result<Vec<JobRow>> {
-        self.executor
-            .wait(async { jobs::claimable(&mut self.backend.reader().await?, now, stale, limit).await })
+        self.shared.executor.wait(async {
+            jobs::claimable(&mut self.shared.backend.reader().await?, now, stale, limit).await
+        })
     }
 
     /// A sign of life of the process that runs a job; returns the job as it is. It is no batch: [`Self::version`] stays
@@ -235,7 +268,7 @@ impl Store {
     pub fn heartbeat(&self, id: &str, epoch: u64, at: Timestamp) -> Result<JobRow> {
         column::check_word("job's id", id)?;
         let work = async |connection: &mut Connection| jobs::heartbeat(connection, id, epoch, at).await;
-        self.executor.wait(self.backend.transaction(work))
+        self.shared.executor.wait(self.shared.backend.transaction(work))
     }
 
     /// Changes one job and nothing else. It is no batch: [`Self::version`] stays as it is.
@@ -245,7 +278,7 @@ impl Store {
     pub fn change_job(&self, change: &JobChange) -> Result<()> {
         change.check()?;
         let work = async |connection: &mut Connection| jobs::apply(connection, change).await;
-        self.executor.wait(self.backend.transaction(work))
+        self.shared.executor.wait(self.shared.backend.transaction(work))
     }
 
     /// The recovery point of an item with this id.
@@ -253,7 +286,9 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn point(&self, item: &str, id: &str) -> Result<Option<PointRow>> {
-        self.executor.wait(async { points::get(&mut self.backend.reader().await?, item, id).await })
+        self.shared
+            .executor
+            .wait(async { points::get(&mut self.shared.backend.reader().await?, item, id).await })
     }
 
     /// Recovery points of an item, the latest first, after a position, at most `limit`.
@@ -267,8 +302,9 @@ impl Store {
         after: Option<&Position>,
         limit: usize,
     ) -> Result<Vec<PointRow>> {
-        self.executor
-            .wait(async { points::list(&mut self.backend.reader().await?, item, filter, after, limit).await })
+        self.shared.executor.wait(async {
+            points::list(&mut self.shared.backend.reader().await?, item, filter, after, limit).await
+        })
     }
 
     /// How many recovery points an item has, in whatever state.
@@ -276,7 +312,9 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn count_points(&self, item: &str) -> Result<u64> {
-        self.executor.wait(async { points::count(&mut self.backend.reader().await?, item).await })
+        self.shared
+            .executor
+            .wait(async { points::count(&mut self.shared.backend.reader().await?, item).await })
     }
 
     /// Events of a writer in their order, from the sequence `from` on, at most `limit`.
@@ -284,8 +322,9 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn events(&self, writer: &str, from: u64, limit: usize) -> Result<Vec<EventRow>> {
-        self.executor
-            .wait(async { events::list(&mut self.backend.reader().await?, writer, from, limit).await })
+        self.shared
+            .executor
+            .wait(async { events::list(&mut self.shared.backend.reader().await?, writer, from, limit).await })
     }
 
     /// Everyone who wrote events, in the order of their names' bytes.
@@ -293,7 +332,7 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn writers(&self) -> Result<Vec<String>> {
-        self.executor.wait(async { events::writers(&mut self.backend.reader().await?).await })
+        self.shared.executor.wait(async { events::writers(&mut self.shared.backend.reader().await?).await })
     }
 
     /// Where the chain of a writer ends, by its last event; nothing is verified.
@@ -301,7 +340,9 @@ impl Store {
     /// # Errors
     /// As of [`Self::read`].
     pub fn chain_head(&self, writer: &str) -> Result<ChainHead> {
-        self.executor.wait(async { events::head(&mut self.backend.reader().await?, writer).await })
+        self.shared
+            .executor
+            .wait(async { events::head(&mut self.shared.backend.reader().await?, writer).await })
     }
 
     /// Verifies all events of a writer and returns where its chain ends. What a chain cannot prove by itself is said at
@@ -313,17 +354,16 @@ impl Store {
     pub fn verify_chain(&self, writer: &str) -> Result<ChainHead> {
         let mut head = ChainHead::EMPTY;
         // A connection for each page, so that a long chain does not keep others from reading.
-        while self
-            .executor
-            .wait(async { events::verify_page(&mut self.backend.reader().await?, writer, &mut head).await })?
-        {
-        }
+        while self.shared.executor.wait(async {
+            events::verify_page(&mut self.shared.backend.reader().await?, writer, &mut head).await
+        })? {}
         Ok(head)
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.executor.wait(self.backend.close());
+        drop(self.resident.take());
+        self.shared.executor.wait(self.shared.backend.close());
     }
 }

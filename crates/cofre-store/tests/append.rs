@@ -222,3 +222,22 @@ fn decisions_on_a_server_are_never_late() {
     let body = Body::server();
     decisions_are_never_late(&[&body.open(), &body.open()]);
 }
+
+/// A store that ends writes what it took before.
+#[test]
+fn what_was_taken_is_written_before_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cofre.db");
+    let store = Store::open(&path).unwrap();
+    let told = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    for number in 0..1000 {
+        let told = told.clone();
+        store.append_then(vec![event("w", number.to_string())], None, move |result| {
+            result.unwrap();
+            told.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        });
+    }
+    drop(store);
+    assert_eq!(told.load(std::sync::atomic::Ordering::SeqCst), 1000);
+    assert_eq!(Store::open(&path).unwrap().verify_chain("w").unwrap().length, 1000);
+}

@@ -46,12 +46,15 @@ fn contract(new: &dyn Fn() -> Store) {
         jobs_live_and_end,
         jobs_are_fenced_by_their_epoch,
         one_job_runs_on_an_item,
+        jobs_wait_and_are_taken_by_one,
+        a_body_that_was_read_is_expected,
         jobs_are_filtered_and_paged,
         points_are_written_listed_and_rebuilt,
         events_are_chained,
         a_batch_is_one,
         events_are_appended_alone,
         a_decision_is_recorded_as_of_its_version,
+        events_are_appended_for_callers_that_do_not_wait,
         many_events_at_once,
     ];
     for part in parts {
@@ -358,6 +361,55 @@ fn one_job_runs_on_an_item(store: &Store) {
     assert_eq!(running, ["2", "4", "5", "6"]);
 }
 
+fn jobs_wait_and_are_taken_by_one(store: &Store) {
+    let waiting = |id: &str, begin: i64, from: i64| JobRow {
+        owner: None,
+        epoch: 0,
+        heartbeat: at(from),
+        ..job(id, &format!("/{id}"), begin)
+    };
+    let alive = |id: &str, heard: i64| JobRow { heartbeat: at(heard), ..job(id, &format!("/{id}"), 0) };
+    let rows =
+        [waiting("1", 5, 0), waiting("2", 4, 50), alive("3", 10), alive("4", 30), ended(&alive("5", 0))];
+    jobs(store, rows.into_iter().map(JobChange::Insert).collect()).unwrap();
+    let claimable = |now: i64, stale: i64| {
+        let rows = store.claimable(at(now), at(stale), 10).unwrap();
+        rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    assert_eq!(claimable(40, 10), ["1"], "its time has come, nobody is silent");
+    assert_eq!(claimable(50, 20), ["3", "2", "1"], "the oldest first");
+    assert_eq!(claimable(50, 31), ["3", "4", "2", "1"]);
+    assert_eq!(store.claimable(at(50), at(31), 2).unwrap().len(), 2);
+
+    let version = store.version().unwrap();
+    let row = store.job("1").unwrap().unwrap();
+    let take = || JobChange::Replace {
+        epoch: 0,
+        body: row.body.clone(),
+        job: JobRow { owner: Some("me".to_owned()), epoch: 1, heartbeat: at(40), ..row.clone() },
+    };
+    store.change_job(&take()).unwrap();
+    conflict(store.change_job(&take()), "1");
+    assert_eq!(claimable(50, 20), ["3", "2"]);
+    assert_eq!(store.heartbeat("1", 1, at(45)).unwrap().heartbeat, at(45));
+    conflict(store.heartbeat("1", 0, at(46)), "1");
+    conflict(store.heartbeat("5", 1, at(46)), "5");
+    conflict(store.heartbeat("none", 1, at(46)), "none");
+    assert_eq!(store.version().unwrap(), version, "signs of life are no batches");
+}
+
+fn a_body_that_was_read_is_expected(store: &Store) {
+    let first = job("1", "/i", 0);
+    jobs(store, vec![JobChange::Insert(first.clone())]).unwrap();
+    let with = |body: &[u8]| JobRow { body: body.to_vec(), ..first.clone() };
+    let replace = |was: &[u8], job: JobRow| JobChange::Replace { epoch: 1, body: was.to_vec(), job };
+    jobs(store, vec![replace(&first.body, with(b"cancel"))]).unwrap();
+    conflict(jobs(store, vec![replace(&first.body, with(b"progress"))]), "1");
+    assert_eq!(store.job("1").unwrap().unwrap().body, b"cancel");
+    jobs(store, vec![replace(b"cancel", ended(&with(b"cancel")))]).unwrap();
+    conflict(jobs(store, vec![replace(b"cancel", with(b"cancel"))]), "1");
+}
+
 fn jobs_are_filtered_and_paged(store: &Store) {
     let mut rows = Vec::new();
     for n in 0..12 {
@@ -557,6 +609,46 @@ fn a_decision_is_recorded_as_of_its_version(store: &Store) {
     stale(store.append(&[], Some(first)));
     store.append(&[], Some(store.version().unwrap())).unwrap();
     assert_eq!(store.verify_chain("w").unwrap().length, 5);
+}
+
+/// Callers that do not wait are told each their own outcome, and share the order with those that wait.
+fn events_are_appended_for_callers_that_do_not_wait(store: &Store) {
+    let revision = change(store, create("/a")).unwrap();
+    let (told, outcomes) = std::sync::mpsc::channel();
+    let append = |number: usize, as_of| {
+        let told = told.clone();
+        store.append_then(vec![event("w", &number.to_string())], as_of, move |result| {
+            told.send((number, result.map_err(|error| error.kind()))).unwrap();
+        });
+    };
+    for number in 0..300 {
+        append(number, Some(if number % 3 == 0 { revision + 1 } else { revision }));
+        if number % 50 == 0 {
+            store.append(&[event("waits", "x")], None).unwrap();
+        }
+    }
+    store.append_then(vec![event("", "no writer")], None, {
+        let told = told.clone();
+        move |result| told.send((300, result.map_err(|error| error.kind()))).unwrap()
+    });
+    let mut all: Vec<_> = outcomes.iter().take(301).collect();
+    all.sort_by_key(|(number, _)| *number);
+    for (number, outcome) in all {
+        let expected = match number {
+            300 => Err(ErrorKind::Invalid),
+            _ if number % 3 == 0 => Err(ErrorKind::Stale),
+            _ => Ok(()),
+        };
+        assert_eq!(outcome, expected, "{number}");
+    }
+    let written: Vec<_> = store.events("w", 1, 400).unwrap().into_iter().map(|event| event.body).collect();
+    let expected: Vec<_> = (0..300).filter(|n| n % 3 != 0).map(|n| n.to_string().into_bytes()).collect();
+    assert_eq!(written, expected, "in the order of the calls");
+    assert_eq!(store.verify_chain("waits").unwrap().length, 6);
+    store.append_then(Vec::new(), Some(revision), move |result| {
+        told.send((301, result.map_err(|e| e.kind()))).unwrap()
+    });
+    assert_eq!(outcomes.recv().unwrap(), (301, Ok(())));
 }
 
 /// More than one statement takes: by their number, by their bytes, by their writers.

@@ -126,6 +126,31 @@ fn a_newer_schema_is_refused() {
     refused(&path, ErrorKind::NewerSchema);
 }
 
+/// What the first version wrote is read on, and continued.
+#[test]
+fn an_older_schema_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cofre.db");
+    let step = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite/0001_initial.sql");
+    sql(&path, &fs::read_to_string(step).unwrap());
+    let hash = "7c02536f73378ad0a153fba2748e5441839157588faadaeea0d02ffadaa22723";
+    sql(
+        &path,
+        &format!(
+            "INSERT INTO event VALUES ('w', 1, 1000000, zeroblob(32), x'{hash}', x'7b7d'); \
+             UPDATE batch SET number = 1; PRAGMA user_version = 1; PRAGMA application_id = {}",
+            0x636f_6672
+        ),
+    );
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.verify_chain("w").unwrap().length, 1);
+    let event = Event { writer: "w".into(), time: Timestamp::UNIX_EPOCH, body: b"2".to_vec() };
+    store.append(&[event.clone(), event], None).unwrap();
+    assert_eq!(store.verify_chain("w").unwrap().length, 3);
+    let bodies: Vec<_> = store.events("w", 1, 9).unwrap().into_iter().map(|event| event.body).collect();
+    assert_eq!(bodies, [&b"{}"[..], b"2", b"2"]);
+}
+
 #[test]
 fn damage_is_told() {
     let directory = tempfile::tempdir().unwrap();
@@ -161,7 +186,7 @@ fn tampering_is_found() {
         ("UPDATE event SET sequence = -1 WHERE sequence = 1", 1),
         ("UPDATE event SET sequence = 601 WHERE sequence = 9", 9),
         (
-            "INSERT INTO event SELECT writer, 601, time, previous, hash, body FROM event WHERE sequence = 600",
+            "INSERT INTO event SELECT writer, 601, time, previous, hash, body, 1 FROM event WHERE sequence = 600",
             601,
         ),
         ("UPDATE event SET time = 9223372036854775807 WHERE sequence = 4", 4),
@@ -173,6 +198,33 @@ fn tampering_is_found() {
         let subject = format!("w#{first}");
         assert_eq!((error.kind(), error.subject()), (ErrorKind::ChainBroken, Some(&*subject)), "{statement}");
     }
+    // Events that share a row: three of them end at 603.
+    let three = |bodies: [&str; 3]| {
+        bodies.map(|body| Event { writer: "w".into(), time: Timestamp::UNIX_EPOCH, body: body.into() })
+    };
+    Store::open(&path).unwrap().append(&three(["a", "b", "c"]), None).unwrap();
+    assert_eq!(sql(&path, "SELECT CAST(events AS TEXT) FROM event WHERE sequence = 603"), ["3"]);
+    for (statement, first) in [
+        // The body of the second: 44 bytes of time, hash and length stand before each.
+        ("body = CAST(substr(body, 1, 89) || x'78' || substr(body, 91) AS BLOB)", 602),
+        ("body = substr(body, 1, 134)", 601),
+        ("body = CAST(body || x'00' AS BLOB)", 601),
+        ("body = CAST(x'01' || substr(body, 2) AS BLOB)", 601),
+        ("events = 2", 601),
+        ("events = 604", 601),
+        ("events = -1", 601),
+        ("hash = zeroblob(32)", 603),
+        ("time = 1", 603),
+        ("sequence = 604", 601),
+    ] {
+        let copy = directory.path().join("copy.db");
+        fs::copy(&path, &copy).unwrap();
+        sql(&copy, &format!("UPDATE event SET {statement} WHERE sequence = 603"));
+        let error = Store::open(&copy).unwrap().verify_chain("w").unwrap_err();
+        let subject = format!("w#{first}");
+        assert_eq!((error.kind(), error.subject()), (ErrorKind::ChainBroken, Some(&*subject)), "{statement}");
+    }
+    sql(&path, "DELETE FROM event WHERE sequence > 600");
     // What the chain alone cannot show, its head does.
     let copy = directory.path().join("copy.db");
     fs::copy(&path, &copy).unwrap();

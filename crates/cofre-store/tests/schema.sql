@@ -1,4 +1,4 @@
--- Version 1, as the migrations leave it. COFRE_BLESS=1 writes it anew.
+-- Version 2, as the migrations leave it. COFRE_BLESS=1 writes it anew.
 
 CREATE TABLE batch (
     only   INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
@@ -59,6 +59,6 @@ CREATE TABLE event (
     time     INTEGER NOT NULL,
     previous BLOB    NOT NULL,
     hash     BLOB    NOT NULL,
-    body     BLOB    NOT NULL,
+    body     BLOB    NOT NULL, events INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (writer, sequence)
 ) STRICT;

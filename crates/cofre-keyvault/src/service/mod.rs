@@ -24,6 +24,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+pub use self::reading::Recorded;
 use self::reading::Views;
 use crate::{
     audit::AuditEvent,

@@ -11,6 +11,7 @@
 use std::{
     any::Any,
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -22,8 +23,8 @@ use crate::{
     error::{ErrorKind, KeyVaultError, Result},
     names,
     objects::{Head, KeyVersion, Stored, Version},
-    permission::{KeyPermission, SecretPermission},
-    policy::Permissions,
+    permission::Permission,
+    policy::{Permissions, Principal},
     private_key::PrivateKey,
     state::StateError,
 };
@@ -51,6 +52,24 @@ pub(super) struct Found<T> {
     pub(super) body: T,
 }
 
+/// What an operation looked at in memory.
+pub(super) struct Seen<T> {
+    pub(super) view: Arc<View>,
+    pub(super) vault: Arc<OpenVault>,
+    pub(super) found: Arc<Found<T>>,
+}
+
+/// Whether the line of the audit was written on which an answer waits.
+#[derive(Debug)]
+pub enum Recorded {
+    /// It was: the answer may be given.
+    Yes,
+    /// The storage was changed: the operation is to be done again, in the usual way.
+    Anew,
+    /// It was not: there is no answer.
+    No(KeyVaultError),
+}
+
 /// The present view, and private keys that outlive views: reading one costs half as much as using it.
 #[derive(Default)]
 pub(super) struct Views {
@@ -58,31 +77,11 @@ pub(super) struct Views {
     keys: Mutex<HashMap<String, (u64, PrivateKey)>>,
 }
 
-/// The permission that an operation needs.
-#[derive(Clone, Copy)]
-pub(super) enum Needed {
-    Key(KeyPermission),
-    Secret(SecretPermission),
-}
-
-impl From<KeyPermission> for Needed {
-    fn from(permission: KeyPermission) -> Self {
-        Self::Key(permission)
-    }
-}
-
-impl From<SecretPermission> for Needed {
-    fn from(permission: SecretPermission) -> Self {
-        Self::Secret(permission)
-    }
-}
-
-impl Needed {
-    fn is_in(self, permissions: &Permissions) -> bool {
-        match self {
-            Self::Key(permission) => permissions.keys.contains(&permission),
-            Self::Secret(permission) => permissions.secrets.contains(&permission),
-        }
+/// Whether these are among the permissions.
+fn has(permissions: &Permissions, permission: Permission) -> bool {
+    match permission {
+        Permission::Key(permission) => permissions.keys.contains(&permission),
+        Permission::Secret(permission) => permissions.secrets.contains(&permission),
     }
 }
 
@@ -91,14 +90,74 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Keeps a value, and forgets the others where there are too many.
-fn keep<V>(kept: &mut HashMap<String, V>, most: usize, key: String, value: V) {
+fn keep<K: Eq + Hash, V>(kept: &mut HashMap<K, V>, most: usize, key: K, value: V) {
     if kept.len() >= most {
         kept.clear();
     }
     kept.insert(key, value);
 }
 
+/// Whether a policy of a vault that goes by policies gives a principal a permission.
+fn by_policy(open: &OpenVault, principal: &Principal, needed: Permission) -> bool {
+    let mut policies = open.vault.access_policies.iter();
+    !open.vault.role_based
+        && policies
+            .find(|policy| policy.principal.is(principal))
+            .is_some_and(|policy| has(&policy.permissions, needed))
+}
+
+fn object_key<T: Version>(vault: &OpenVault, name: &str, version: Option<&str>) -> String {
+    let version = version.unwrap_or_default();
+    format!("{} {name} {version}", T::KIND.heads(&vault.key.id)).to_ascii_lowercase()
+}
+
+impl View {
+    fn known<T: Send + Sync + 'static>(&self, key: &str) -> Option<Arc<Found<T>>> {
+        let known = lock(&self.objects).get(key).cloned();
+        known.and_then(|known| known.downcast::<Found<T>>().ok())
+    }
+}
+
 impl KeyVaults {
+    /// What a reading operation would look at, if all of it is in memory and the caller may: else none, and the
+    /// operation is done in the usual way.
+    pub(super) fn at_once<T: Version + Send + Sync + 'static>(
+        &self,
+        caller: &Caller,
+        vault: &str,
+        needed: impl Into<Permission>,
+        name: &str,
+        version: Option<&str>,
+    ) -> Option<Seen<T>> {
+        names::check_object_name(name).ok()?;
+        version.map_or(Ok(()), names::check_version).ok()?;
+        let view = lock(&self.views.view).clone().filter(|view| view.begun.elapsed() < LIFE)?;
+        let open = lock(&view.vaults).get(&vault.to_ascii_lowercase()).cloned()?;
+        if !self.allows_at_once(&open, caller, needed.into())? {
+            return None;
+        }
+        let found = view.known(&object_key::<T>(&open, name, version))?;
+        Some(Seen { view, vault: open, found })
+    }
+
+    /// Appends the event of an operation that was allowed as of a view, without waiting.
+    pub(super) fn record_then(
+        &self,
+        mut event: AuditEvent,
+        view: &View,
+        then: impl FnOnce(Recorded) + Send + 'static,
+    ) {
+        event.allowed(self.clock.now());
+        let then = move |appended| {
+            then(match appended {
+                Ok(()) => Recorded::Yes,
+                Err(StateError::Stale) => Recorded::Anew,
+                Err(error) => Recorded::No(unaudited(error)),
+            });
+        };
+        self.state.append_then(event, view.version, Box::new(then));
+    }
+
     /// Does work that only looks, and appends its event; what was refused is audited as well. An answer whose event
     /// cannot be written, or that rests on what is no longer so, is not given.
     pub(super) fn audited_reading<T>(
@@ -157,7 +216,7 @@ impl KeyVaults {
         view: &View,
         caller: &Caller,
         vault: &str,
-        needed: impl Into<Needed>,
+        needed: impl Into<Permission>,
     ) -> Result<Arc<OpenVault>> {
         let needed = needed.into();
         let name = vault.to_ascii_lowercase();
@@ -171,21 +230,30 @@ impl KeyVaults {
             }
         };
         // The usual case, without a copy of the policy.
-        let principal = caller.into();
-        let policy = open.vault.access_policies.iter().find(|policy| policy.principal.is(&principal));
-        if !open.vault.role_based && policy.is_some_and(|policy| needed.is_in(&policy.permissions)) {
-            return Ok(open);
-        }
-        if needed.is_in(&self.permissions_in(&open.vault, &principal)?) {
+        if by_policy(&open, &caller.into(), needed)
+            || has(&self.permissions_in(&open.vault, &caller.into())?, needed)
+        {
             return Ok(open);
         }
         let missing = match needed {
-            Needed::Key(permission) => Permissions { keys: [permission].into(), ..Permissions::default() },
-            Needed::Secret(permission) => {
+            Permission::Key(permission) => {
+                Permissions { keys: [permission].into(), ..Permissions::default() }
+            }
+            Permission::Secret(permission) => {
                 Permissions { secrets: [permission].into(), ..Permissions::default() }
             }
         };
         Err(super::lacking(caller, &open.vault, &missing))
+    }
+
+    /// Whether the caller has a permission in a vault, if that can be told from memory.
+    fn allows_at_once(&self, open: &OpenVault, caller: &Caller, needed: Permission) -> Option<bool> {
+        let principal = caller.into();
+        match &self.roles {
+            _ if !open.vault.role_based => Some(by_policy(open, &principal, needed)),
+            Some(roles) => roles.allows_at_once(&principal, &open.vault.id, needed),
+            None => Some(false),
+        }
     }
 
     /// A version, or the current one.
@@ -198,10 +266,8 @@ impl KeyVaults {
     ) -> Result<Arc<Found<T>>> {
         names::check_object_name(name)?;
         version.map_or(Ok(()), names::check_version)?;
-        let version_key = version.unwrap_or_default();
-        let key = format!("{} {name} {version_key}", T::KIND.heads(&vault.key.id)).to_ascii_lowercase();
-        let known = lock(&view.objects).get(&key).cloned();
-        if let Some(found) = known.and_then(|known| known.downcast::<Found<T>>().ok()) {
+        let key = object_key::<T>(vault, name, version);
+        if let Some(found) = view.known(&key) {
             return Ok(found);
         }
         let (head, Stored { path, revision, body }) = self.find::<T>(vault, name, version)?;

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::{
     Done, KeyVaults, OpenVault,
     objects::{about, describe, update_about},
+    reading::{Found, Recorded},
 };
 use crate::{
     audit::{AuditEvent, Operation, Scope},
@@ -44,6 +45,14 @@ pub(super) fn value(secret: &SecretVersion) -> Result<SecretValue> {
     let text = std::str::from_utf8(secret.value.expose())
         .map_err(|_| KeyVaultError::damaged("of a secret whose value is not text"))?;
     SecretValue::new(Zeroizing::new(text.to_owned()))
+}
+
+/// A version with its value, if it is enabled.
+fn bundle(vault: &OpenVault, found: &Found<SecretVersion>) -> Result<SecretBundle> {
+    let secret = &found.body;
+    secret.about.attributes.check_enabled(&describe(Kind::Secret, &found.head, &secret.about))?;
+    let value = value(secret)?;
+    Ok(SecretBundle { properties: properties(vault, &found.head, secret.clone()), value })
 }
 
 impl KeyVaults {
@@ -93,12 +102,29 @@ impl KeyVaults {
         self.audited_reading(event(caller, Operation::Get, vault, name, version), |view, event| {
             let vault = self.authorize_in(view, caller, vault, SecretPermission::Get)?;
             let found = self.find_in::<SecretVersion>(view, &vault, name, version)?;
-            let secret = &found.body;
-            event.version = Some(secret.about.version.clone());
-            secret.about.attributes.check_enabled(&describe(Kind::Secret, &found.head, &secret.about))?;
-            let value = value(secret)?;
-            Ok(SecretBundle { properties: properties(&vault, &found.head, secret.clone()), value })
+            event.version = Some(found.body.about.version.clone());
+            bundle(&vault, &found)
         })
+    }
+
+    /// As [`secret`](Self::secret), without waiting for the storage: an answer if all that it rests on is in memory and
+    /// the caller may have it, else none. It may be given when `then` is told [`Recorded::Yes`]; that is told once, and
+    /// only where there is an answer.
+    pub fn secret_at_once(
+        &self,
+        caller: &Caller,
+        vault: &str,
+        name: &str,
+        version: Option<&str>,
+        then: impl FnOnce(Recorded) + Send + 'static,
+    ) -> Option<SecretBundle> {
+        let permission = SecretPermission::Get;
+        let seen = self.at_once::<SecretVersion>(caller, vault, permission, name, version)?;
+        let bundle = bundle(&seen.vault, &seen.found).ok()?;
+        let mut event = event(caller, Operation::Get, vault, name, version);
+        event.version = Some(seen.found.body.about.version.clone());
+        self.record_then(event, &seen.view, then);
+        Some(bundle)
     }
 
     /// The secrets of a vault, by name, without values. Needs the permission *list*.

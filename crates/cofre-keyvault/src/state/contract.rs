@@ -180,6 +180,18 @@ fn decisions_rest_on_a_version(state: &dyn State) {
     let stale = state.append(&[event()], Some(before));
     assert!(matches!(stale, Err(StateError::Stale)), "{stale:?}");
     state.append(&[event()], Some(after)).expect("decided anew");
+    let (told, outcome) = std::sync::mpsc::channel();
+    for as_of in [after, before] {
+        let told = told.clone();
+        let then = Box::new(move |result| told.send(result).expect("somebody waits"));
+        state.append_then(event(), as_of, then);
+        let result = outcome.recv().expect("the outcome is told");
+        match result {
+            Ok(()) => assert_eq!(as_of, after),
+            Err(StateError::Stale) => assert_eq!(as_of, before),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -193,6 +205,6 @@ mod tests {
         state_contract(&state);
         assert!(state.events().iter().all(|made| *made == event()));
         // bytes, alone, revisions, batches, counter, version
-        assert_eq!(state.events().len(), 2 + 1 + 2 + 2 + 100 + 5);
+        assert_eq!(state.events().len(), 2 + 1 + 2 + 2 + 100 + 6);
     }
 }

@@ -113,4 +113,15 @@ pub trait State: Send + Sync {
     /// # Errors
     /// [`StateError::Stale`], [`StateError::Failed`].
     fn append(&self, events: &[AuditEvent], as_of: Option<u64>) -> Result<(), StateError>;
+
+    /// As [`append`](Self::append) of one event as of a version, for a caller that does not wait: `then` is told once,
+    /// on whatever thread. A storage that has no way to do it does it as it does that one.
+    fn append_then(
+        &self,
+        event: AuditEvent,
+        as_of: u64,
+        then: Box<dyn FnOnce(Result<(), StateError>) + Send>,
+    ) {
+        then(self.append(&[event], Some(as_of)));
+    }
 }

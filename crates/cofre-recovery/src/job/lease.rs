@@ -345,3 +345,7 @@ impl Progress for Metered<'_> {
         self.inner.warn(message);
     }
 }
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;

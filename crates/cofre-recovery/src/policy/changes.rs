@@ -1,5 +1,7 @@
 //! Making, changing and deleting policies.
 
+use std::collections::HashMap;
+
 use cofre_arm::{ApiError, Problem, ResourceId, Result, names};
 use serde_json::Value;
 
@@ -113,7 +115,23 @@ impl Recovery {
         let key = policy.key();
         let vault = key.rsplit_once("/backuppolicies/").map_or(key.as_str(), |(vault, _)| vault);
         let mut items = documents::list::<ProtectedItem>(self.store(), vault)?;
-        items.retain(|i| i.policy_id == *policy && i.protection_state != ProtectionState::ProtectionStopped);
+        items.retain(|i| i.policy_id == *policy && uses_a_policy(i));
         Ok(items)
     }
+
+    /// How many items each policy of a vault protects; those that protect none are not in it.
+    ///
+    /// # Errors
+    /// `StateUnavailable`.
+    pub fn policy_item_counts(&self, vault: &ResourceId) -> Result<HashMap<ResourceId, u64>> {
+        let mut counts = HashMap::new();
+        for item in self.items(Some(vault))?.into_iter().filter(uses_a_policy) {
+            *counts.entry(item.policy_id).or_default() += 1;
+        }
+        Ok(counts)
+    }
+}
+
+fn uses_a_policy(item: &ProtectedItem) -> bool {
+    item.protection_state != ProtectionState::ProtectionStopped
 }

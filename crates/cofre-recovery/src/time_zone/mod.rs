@@ -23,7 +23,8 @@ static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bu
 /// `InvalidParameter`.
 pub(crate) fn find(name: &str) -> Result<TimeZone> {
     let windows = windows_zones::ZONES.iter().find(|(windows, _)| windows.eq_ignore_ascii_case(name));
-    DATABASE.get(windows.map_or(name, |(_, tz)| tz)).map_err(|_| {
+    let zone = DATABASE.get(windows.map_or(name, |(_, tz)| tz)).ok().filter(|z| !z.is_unknown());
+    zone.ok_or_else(|| {
         ApiError::invalid(format!("properties.timeZone: {name:?} is the name of no time zone"))
             .recommend("Give a name of Windows or of the tz database, as in \"W. Europe Standard Time\" or \"Europe/Berlin\".")
     })
@@ -119,7 +120,7 @@ mod tests {
         for name in ["utc", "UTC", "w. europe standard time", "europe/berlin", "Asia/Kolkata"] {
             find(name).unwrap();
         }
-        for name in ["", "Central", "Europe/Atlantis", "../../etc/localtime", "+02:00"] {
+        for name in ["", "Central", "Europe/Atlantis", "../../etc/localtime", "+02:00", "Etc/Unknown"] {
             let error = find(name).unwrap_err();
             assert!(error.to_string().contains("timeZone"), "{name}: {error}");
         }

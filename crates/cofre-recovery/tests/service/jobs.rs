@@ -8,13 +8,14 @@ use cofre_recovery::{
     Recovery,
     job::{BackupRequest, Job, JobQuery, JobStatus, Operation, RestoreRequest, TaskStatus, Trigger},
     restore::RecoveryType,
+    retention::PointRetention,
     settings::{JobSettings, Settings},
     worker::{Unobserved, Worker, WorkerOptions},
 };
 use cofre_repo::{Cancel, progress::Progress};
 use cofre_store::{Batch, Change, JobChange, PointChange};
 
-use crate::world::{Hook, MovedClock, Watched, World};
+use crate::world::{Hook, TestClock, Watched, World};
 
 /// No signs of life but those that a job's steps give, so that a test says when a process has fallen silent.
 fn silent() -> Settings {
@@ -298,7 +299,7 @@ fn what_a_dead_worker_published_counts() {
 }
 
 /// Falls silent, and has the next worker take over, which does the same so many times.
-fn dies(deaths: u32, recovery: Arc<Recovery>, clock: Arc<MovedClock>, driver: Arc<Watched>) -> Hook {
+fn dies(deaths: u32, recovery: Arc<Recovery>, clock: Arc<TestClock>, driver: Arc<Watched>) -> Hook {
     Box::new(move || {
         if deaths > 1 {
             let next = dies(deaths - 1, recovery.clone(), clock.clone(), driver.clone());
@@ -361,6 +362,11 @@ fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
     }
     let last = run_one(recovery).unwrap();
     assert_eq!((last.status, last.attempts.len()), (JobStatus::Failed, 2));
+    // one that waits for its next attempt is taken at once when it is cancelled
+    let job = submit(&world, &item);
+    assert_eq!(run_one(recovery).unwrap().attempts.len(), 1);
+    assert_eq!(recovery.cancel_job(&job.id).unwrap().status, JobStatus::Cancelling);
+    assert_eq!(run_one(recovery).unwrap().status, JobStatus::Cancelled);
     provisioning(ProvisioningState::Failed);
     submit(&world, &item);
     assert_eq!(run_one(recovery).unwrap().status, JobStatus::Failed, "that does not pass");
@@ -429,4 +435,35 @@ fn a_restore_that_is_taken_over_starts_over_elsewhere() {
             && blobs.contains(&"os.vhd".into())
             && !blobs.contains(&"d0.vhd".into())
     );
+}
+
+#[test]
+fn workers_do_what_schedules_ask_for_and_clean_up_in_turns() {
+    let (world, vault) = World::ready();
+    let item = world.plain(&vault, "web");
+    let (one, two) = (worker(&world.recovery, "one"), worker(&world.recovery, "two"));
+    one.tick(&Unobserved);
+    assert!(run_one(&world.recovery).is_none(), "nothing is due yet");
+    world.clock.forward(2 * 86_400);
+    one.tick(&Unobserved);
+    two.tick(&Unobserved);
+    let done = run_one(&world.recovery).unwrap();
+    assert_eq!((done.status, done.user_triggered), (JobStatus::Completed, false));
+    one.tick(&Unobserved);
+    assert!(run_one(&world.recovery).is_none(), "each time once");
+    let point = world.recovery.recovery_points(&item).unwrap().remove(0);
+    assert!(matches!(point.retention, PointRetention::Scheduled { .. }), "{point:?}");
+
+    // the next one is there when the first has passed its date
+    world.clock.forward(40 * 86_400);
+    two.tick(&Unobserved);
+    assert_eq!(run_one(&world.recovery).unwrap().status, JobStatus::Completed);
+    let cancel = Cancel::new();
+    assert!(one.clean_up(&Unobserved, &cancel).unwrap());
+    assert!(!two.clean_up(&Unobserved, &cancel).unwrap(), "it was done just now");
+    let left = world.recovery.recovery_points(&item).unwrap();
+    assert_eq!((left.len(), stored(&world, &item)), (1, 1));
+    assert_ne!(left[0].name, point.name);
+    world.clock.forward(3600);
+    assert!(two.clean_up(&Unobserved, &cancel).unwrap());
 }

@@ -5,8 +5,12 @@
 #[path = "../../../cofre-store/tests/bodies/mod.rs"]
 mod bodies;
 mod capture;
+mod clean_up;
 mod jobs;
 mod limits;
+mod policies;
 mod protection;
+mod schedule;
 mod sharing;
+mod vaults;
 mod world;

@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result as ApiResult};
@@ -32,6 +35,7 @@ use cofre_recovery::{
 };
 use cofre_repo::{Cancel, clock::Clock, progress::Silent};
 use cofre_store::Store;
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -57,22 +61,28 @@ impl HeaderProver for InProcess {
     }
 }
 
-/// The system's clock, which a test can put forward.
+/// The system's clock until a test sets another time; a test can put it forward.
 #[derive(Default)]
-pub(crate) struct MovedClock {
-    ahead: std::sync::atomic::AtomicI64,
+pub(crate) struct TestClock {
+    set: Mutex<Option<Timestamp>>,
+    ahead: AtomicI64,
 }
 
-impl MovedClock {
+impl TestClock {
+    pub(crate) fn set(&self, time: Timestamp) {
+        *self.set.lock().unwrap() = Some(time);
+    }
+
     pub(crate) fn forward(&self, seconds: i64) {
-        self.ahead.fetch_add(seconds, std::sync::atomic::Ordering::SeqCst);
+        self.ahead.fetch_add(seconds, Ordering::SeqCst);
     }
 }
 
-impl Clock for MovedClock {
-    fn now(&self) -> jiff::Timestamp {
-        let ahead = self.ahead.load(std::sync::atomic::Ordering::SeqCst);
-        cofre_repo::clock::SystemClock.now() + jiff::SignedDuration::from_secs(ahead)
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        let set = *self.set.lock().unwrap();
+        let time = set.unwrap_or_else(|| cofre_repo::clock::SystemClock.now());
+        time + jiff::SignedDuration::from_secs(self.ahead.load(Ordering::SeqCst))
     }
 }
 
@@ -121,7 +131,7 @@ struct Shared {
     vaults: Arc<KeyVaults>,
     driver: Arc<Watched>,
     backup: Caller,
-    clock: Arc<MovedClock>,
+    clock: Arc<TestClock>,
 }
 
 impl Shared {
@@ -157,7 +167,7 @@ pub(crate) struct World {
     pub(crate) driver: Arc<Watched>,
     pub(crate) operator: Caller,
     pub(crate) backup: Caller,
-    pub(crate) clock: Arc<MovedClock>,
+    pub(crate) clock: Arc<TestClock>,
     parts: Shared,
 }
 
@@ -182,7 +192,7 @@ impl World {
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("vm")).unwrap();
         fs::create_dir_all(path("storage/default")).unwrap();
-        let clock = Arc::new(MovedClock::default());
+        let clock = Arc::new(TestClock::default());
         let place =
             Place { tenant: TENANT.into(), subscription: SUBSCRIPTION.into(), geography: "local".into() };
         let root = RootKey::create_file(&path("root.key")).unwrap();
@@ -215,6 +225,13 @@ impl World {
         let vault = world.recovery.create_vault("g", "v1", "local", Redundancy::GeoRedundant).unwrap().id;
         world.key_vault("kv1");
         (world, vault)
+    }
+
+    /// Sets the time.
+    pub(crate) fn at(&self, time: &str) -> Timestamp {
+        let time = time.parse().unwrap();
+        self.clock.set(time);
+        time
     }
 
     pub(crate) fn key_vault(&self, name: &str) {
@@ -315,8 +332,24 @@ impl World {
     }
 
     pub(crate) fn protect(&self, vault: &ResourceId, machine: &VirtualMachine) -> ResourceId {
+        self.protect_with(vault, machine, "DefaultPolicy")
+    }
+
+    pub(crate) fn protect_with(
+        &self,
+        vault: &ResourceId,
+        machine: &VirtualMachine,
+        policy: &str,
+    ) -> ResourceId {
         self.recovery.register_machine(machine).unwrap();
-        self.recovery.enable_protection(vault, &machine.id, "DefaultPolicy").unwrap().result.unwrap().id
+        self.recovery.enable_protection(vault, &machine.id, policy).unwrap().result.unwrap().id
+    }
+
+    /// A backup that the schedule asked for, at its time; the number of its point.
+    pub(crate) fn backup_scheduled(&self, item: &ResourceId, slot: &str) -> String {
+        let slot = self.at(slot);
+        let done = self.recovery.backup_scheduled(item, slot, &Silent, &Cancel::new()).unwrap();
+        done.result.unwrap().point.name
     }
 
     pub(crate) fn backup(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use cofre_arm::{Result, RoleDefinition, roles::scope_contains};
-use cofre_keyvault::{KeyPermission, Permissions, SecretPermission};
+use cofre_keyvault::{KeyPermission, Permission, Permissions, SecretPermission};
 use cofre_store::Store;
 
 use super::{Assignment, Directory, Principal, decode, unavailable};
@@ -93,6 +93,15 @@ impl Snapshot {
         self.roles(object_id, resource).any(|role| role.allows(action))
     }
 
+    /// Whether a role of a principal allows something with keys or secrets of a key vault.
+    pub(crate) fn allows_data(&self, object_id: &str, permission: Permission, vault: &str) -> bool {
+        let action = match permission {
+            Permission::Key(permission) => key_action(permission),
+            Permission::Secret(permission) => secret_action(permission),
+        };
+        self.roles(object_id, vault).any(|role| role.allows_data(action))
+    }
+
     /// What the roles of a principal allow with keys and secrets of a key vault.
     #[must_use]
     pub fn data_permissions(&self, object_id: &str, vault: &str) -> Permissions {
@@ -175,6 +184,13 @@ impl Directory {
     /// Those of the database.
     pub fn recent(&self) -> Result<Arc<Snapshot>> {
         self.snapshot(TOLERATED)
+    }
+
+    /// As [`recent`](Self::recent), if it is in memory.
+    pub(crate) fn known(&self) -> Option<Arc<Snapshot>> {
+        let cached = self.cached.try_lock().ok()?;
+        let cached = cached.as_ref().filter(|cached| cached.checked.elapsed() < TOLERATED)?;
+        Some(cached.snapshot.clone())
     }
 
     fn snapshot(&self, tolerated: Duration) -> Result<Arc<Snapshot>> {

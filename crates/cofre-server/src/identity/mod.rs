@@ -5,8 +5,8 @@ mod discovery;
 mod login;
 mod tokens;
 
-pub(crate) use self::tokens::check_current;
 pub use self::tokens::{Identity, TokenKey, Tokens};
+pub(crate) use self::tokens::{check_current, is_current};
 pub(crate) use self::{
     discovery::{endpoints, key_set, openid_configuration},
     login::token,

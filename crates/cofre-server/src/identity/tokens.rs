@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::directory::{Directory, new_guid};
+use crate::directory::{Directory, Snapshot, new_guid};
 
 /// How long a token lives, in seconds. Clients fetch another when less than 300 are left.
 pub(crate) const LIFETIME: i64 = 3600;
@@ -167,6 +167,23 @@ fn refused(why: &str) -> ApiError {
     ApiError::new(Problem::Unauthenticated, format!("the access token {why}"))
 }
 
+fn hash(token: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+    hash
+}
+
+/// That a token counts now, and for an audience.
+fn check(identity: &Identity, now: i64, audience: &str) -> Result<()> {
+    if now >= identity.expires {
+        return Err(refused("has expired"));
+    }
+    if identity.audience.trim_end_matches('/') != audience.trim_end_matches('/') {
+        return Err(refused("is for another service"));
+    }
+    Ok(())
+}
+
 impl Tokens {
     /// Tokens signed with a key.
     #[must_use]
@@ -217,21 +234,25 @@ impl Tokens {
         if token.len() > LONGEST {
             return Err(refused("is longer than any of ours"));
         }
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
-        let known = self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
+        let hash = hash(token);
         let now = self.now().as_second();
-        let identity = match known {
+        let identity = match self.remembered(&hash) {
             Some(identity) => identity,
             None => self.verify_signature(token, tenant, now, hash)?,
         };
-        if now >= identity.expires {
-            return Err(refused("has expired"));
-        }
-        if identity.audience.trim_end_matches('/') != audience.trim_end_matches('/') {
-            return Err(refused("is for another service"));
-        }
+        check(&identity, now, audience)?;
         Ok(identity)
+    }
+
+    /// As [`verify`](Self::verify), from memory alone: whose token it is, if that was found out before and it still counts.
+    pub(crate) fn known(&self, token: &str, audience: &str) -> Option<Arc<Identity>> {
+        let identity = (token.len() <= LONGEST).then(|| self.remembered(&hash(token)))??;
+        check(&identity, self.now().as_second(), audience).ok()?;
+        Some(identity)
+    }
+
+    fn remembered(&self, hash: &[u8; 32]) -> Option<Arc<Identity>> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
     }
 
     fn verify_signature(&self, token: &str, tenant: &str, now: i64, hash: [u8; 32]) -> Result<Arc<Identity>> {
@@ -274,10 +295,16 @@ impl Tokens {
 /// # Errors
 /// `AuthenticationFailed`, and those of the database.
 pub(crate) fn check_current(directory: &Directory, identity: &Identity) -> Result<()> {
-    let snapshot = directory.recent()?;
-    let principal = snapshot.principal(&identity.object_id);
-    let current = principal.is_some_and(|principal| {
+    if is_current(&*directory.recent()?, identity) {
+        return Ok(());
+    }
+    Err(refused("is of a principal or credential that was removed"))
+}
+
+/// Whether the principal and the credential of a token are in the directory.
+pub(crate) fn is_current(directory: &Snapshot, identity: &Identity) -> bool {
+    let principal = directory.principal(&identity.object_id);
+    principal.is_some_and(|principal| {
         principal.credentials.iter().any(|credential| credential.id == identity.credential)
-    });
-    if current { Ok(()) } else { Err(refused("is of a principal or credential that was removed")) }
+    })
 }

@@ -1,6 +1,6 @@
 //! `/secrets` and `/deletedsecrets`.
 
-use cofre_keyvault::{SecretBundle, SecretSpec, SecretUpdate, SecretValue};
+use cofre_keyvault::{Recorded, SecretBundle, SecretSpec, SecretUpdate, SecretValue};
 use serde_json::{Value, json};
 
 use super::{
@@ -85,6 +85,14 @@ pub(super) fn answer(visit: &Visit<'_>, parts: &[&str]) -> Result<Answer, Refusa
         (_, ["deletedsecrets", ..]) => Err(Refusal::method("GET, DELETE, POST")),
         _ => Err(Refusal::no_such_path(&format!("/{}", visit.call.target.segments.join("/")))),
     }
+}
+
+/// Gets a secret without waiting, where that can be done.
+pub(super) fn get_at_once(visit: &Visit<'_>, then: impl FnOnce(Recorded) + Send + 'static) -> Option<Answer> {
+    let version = visit.call.target.segments.get(2).map(String::as_str);
+    let vaults = &visit.app.parts.key_vaults;
+    let secret = vaults.secret_at_once(&visit.caller, visit.vault, visit.segment(1), version, then)?;
+    Some(Answer::ok(&with_value(&visit.base(), &secret)))
 }
 
 /// A secret with its value. The copy in the answer's body is on its way to the caller.

@@ -18,7 +18,10 @@ use crate::{
 };
 
 /// How a database of ours came to be.
-const STEPS: &schema::Steps = &[include_str!("../../migrations/postgres/0001_initial.sql")];
+const STEPS: &schema::Steps = &[
+    include_str!("../../migrations/postgres/0001_initial.sql"),
+    include_str!("../../migrations/postgres/0002_events_together.sql"),
+];
 /// The lock under which the schema is made and changed: "cofr".
 const SCHEMA_LOCK: i64 = 0x636f_6672;
 /// How long a call waits for a connection: for its turn within this process, or for a server that is starting.

@@ -18,8 +18,9 @@ pub(crate) const EXAMPLES: &str = "The recovery kit opens every repository of th
 The passphrase of a root key is read from the systemd credential cofre-root-passphrase, or from the file that
 COFRE_ROOT_PASSPHRASE_FILE names, or from the terminal.
 
-Example:
-  cofre init --home /srv/cofre --image-folder /vm --kit /media/usb/recovery-kit.json";
+Examples:
+  cofre init --home /srv/cofre --image-folder /vm --kit /media/usb/recovery-kit.json
+  cofre init --home /srv/cofre --database 'postgres://cofre@db.example/cofre?sslmode=verify-full'";
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -41,6 +42,9 @@ pub(crate) struct InitArgs {
     /// Name that clients on other hosts use for this one
     #[arg(long, value_name = "NAME", default_value = "localhost")]
     host_name: String,
+    /// Keep the records in a PostgreSQL database instead of a file in the home; the password comes from a password file
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
     /// Where the root key comes from, which opens the key vaults
     #[arg(long, value_name = "KIND", value_enum, default_value = "file")]
     root_key: RootKeyKind,
@@ -66,6 +70,7 @@ pub(crate) fn run(args: InitArgs, context: &Context) -> Result<Done> {
             ..ServerSettings::default()
         },
         root_key,
+        database: args.database,
     };
     report(&folder, &home::init(&request)?, args.root_key)
 }
@@ -93,6 +98,7 @@ fn report(folder: &std::path::Path, made: &InitReport, root_key: RootKeyKind) ->
         "backupServiceObjectId": config.backup_service.object_id,
         "imageFolders": config.image_folders.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
         "recoveryKit": kit,
+        "database": config.database,
         "rootKey": made.secret.as_ref().map(|_| root_key.name()),
     });
     let what = if secret.is_some() {

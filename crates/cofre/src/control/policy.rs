@@ -120,15 +120,14 @@ fn read(file: &str) -> Result<Value> {
 }
 
 /// The policy in the published shape.
-fn answer(policy: &Policy, home: &Home) -> Result<Value> {
-    let items = home.recovery.policy_items(&policy.id)?.len() as u64;
-    Ok(json!({
+fn answer(policy: &Policy, items: u64) -> Value {
+    json!({
         "id": policy.id,
         "name": policy.id.name(),
         "type": "Microsoft.RecoveryServices/vaults/backupPolicies",
         "resourceGroup": policy.id.resource_group(),
         "properties": policy.wire(items),
-    }))
+    })
 }
 
 fn runs(policy: &Policy) -> String {
@@ -170,7 +169,8 @@ fn items_text(items: &[ProtectedItem]) -> String {
 
 /// Shows one policy.
 fn shown(policy: &Policy, home: &Home) -> Result<Done> {
-    Done::new(&answer(policy, home)?, text(std::slice::from_ref(policy)), Exit::Ok)
+    let items = home.recovery.policy_items(&policy.id)?.len() as u64;
+    Done::new(&answer(policy, items), text(std::slice::from_ref(policy)), Exit::Ok)
 }
 
 pub(crate) fn run(command: PolicyCommand, context: &Context) -> Result<Done> {
@@ -196,8 +196,10 @@ pub(crate) fn run(command: PolicyCommand, context: &Context) -> Result<Done> {
             shown(&changed, &home)
         }
         PolicyCommand::List(args) => {
-            let policies = recovery.policies(&vault(&args)?)?;
-            let answers = policies.iter().map(|p| answer(p, &home)).collect::<Result<Vec<_>>>()?;
+            let vault = vault(&args)?;
+            let (policies, counts) = (recovery.policies(&vault)?, recovery.policy_item_counts(&vault)?);
+            let items = |p: &Policy| counts.get(&p.id).copied().unwrap_or_default();
+            let answers: Vec<_> = policies.iter().map(|p| answer(p, items(p))).collect();
             Done::new(&json!({"policies": answers}), text(&policies), Exit::Ok)
         }
         PolicyCommand::Show(args) => shown(&recovery.policy(&vault(&args.vault)?, &args.name)?, &home),

@@ -30,6 +30,13 @@ const RECONCILE: &str =
 Example:
   cofre vault reconcile --name bv";
 
+const CLEAN_UP: &str = "The last recovery point of a machine stays whatever its date is, and a machine whose protection is \
+                        stopped keeps all of its points. What no point needs any more is deleted a day later, by the \
+                        clean-up of then.
+
+Example:
+  cofre vault clean-up --name bv";
+
 const UPDATE: &str = "Tags that are given take the place of all there were.
 
 Example:
@@ -59,6 +66,9 @@ pub(crate) enum VaultCommand {
     BackupProperties(BackupPropertiesCommand),
     /// Deletes a vault that holds nothing
     Delete(DeleteArgs),
+    /// Deletes recovery points whose date has passed, and frees their space
+    #[command(after_help = CLEAN_UP)]
+    CleanUp(NameArgs),
     /// Compares the list of recovery points with what the repositories hold
     #[command(after_help = RECONCILE)]
     Reconcile(NameArgs),
@@ -256,6 +266,44 @@ fn text(vaults: &[RecoveryVault]) -> String {
     table("There are no vaults.", &["NAME", "GROUP", "LOCATION", "REDUNDANCY", "CREATED"], &rows)
 }
 
+/// Cleans up after all items of a vault. One that cannot be cleaned up does not keep the others from it.
+fn clean_up(vault: &RecoveryVault, recovery: &Recovery, context: &Context) -> Result<Done> {
+    let (mut rows, mut items, mut failed) = (Vec::new(), Vec::new(), None);
+    for item in recovery.items(Some(&vault.id))? {
+        let done = match recovery.clean_up(&item.id, &context.progress, &context.cancel) {
+            Ok(done) => done,
+            Err(error) => {
+                failed.get_or_insert(error);
+                continue;
+            }
+        };
+        rows.extend(
+            done.expired.iter().map(|n| vec![item.friendly_name.clone(), n.clone(), "deleted".to_owned()]),
+        );
+        rows.extend(
+            done.kept
+                .iter()
+                .map(|n| vec![item.friendly_name.clone(), n.clone(), "kept: the last".to_owned()]),
+        );
+        items.push(json!({
+            "name": item.friendly_name,
+            "expired": done.expired,
+            "kept": done.kept,
+            "prune": done.prune.map(|p| json!({
+                "packsDeleted": p.packs_deleted,
+                "bytesFreed": p.bytes_freed,
+                "packsWaiting": p.packs_waiting,
+                "waitingFor": p.waiting_for,
+            })),
+        }));
+    }
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let text = table("No recovery point is past its date.", &["MACHINE", "POINT", "WAS"], &rows);
+    Done::new(&json!({"items": items}), text, Exit::Ok)
+}
+
 pub(crate) fn run(command: VaultCommand, context: &Context) -> Result<Done> {
     let home = context.open_home()?;
     let recovery = &home.recovery;
@@ -299,6 +347,7 @@ pub(crate) fn run(command: VaultCommand, context: &Context) -> Result<Done> {
             recovery.delete_vault(&id)?;
             Done::new(&json!({"deleted": id}), format!("Vault {} was deleted.\n", id.name()), Exit::Ok)
         }
+        VaultCommand::CleanUp(args) => clean_up(&recovery.vault(&id(&args)?)?, recovery, context),
         VaultCommand::Reconcile(args) => {
             let vault = recovery.vault(&id(&args)?)?;
             let (mut rows, mut items) = (Vec::new(), Vec::new());

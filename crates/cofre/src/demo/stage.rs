@@ -51,6 +51,7 @@ impl Stage {
             kit: Some(folder.join("recovery-kit.json")),
             server: home::ServerSettings::default(),
             root_key: NewRootKey::File,
+            database: None,
         })?;
         let (home, _) = Home::open(&root, &context.cancel)?;
         let disk_key = cofre_recovery::disk_key::generate()?;

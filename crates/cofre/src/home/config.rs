@@ -31,6 +31,9 @@ pub(crate) struct Config {
     pub(crate) backup_service: Principal,
     /// Folders that images of machines may lie in.
     pub(crate) image_folders: Vec<PathBuf>,
+    /// URL of the PostgreSQL database; none is a file in the home. It has no password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) database: Option<String>,
     /// Limits and names.
     #[serde(default)]
     pub(crate) settings: Settings,
@@ -105,6 +108,7 @@ impl Config {
             operator,
             backup_service,
             image_folders,
+            database: None,
             settings: Settings::default(),
             server: ServerSettings::default(),
             remote_key_vaults: Vec::new(),

@@ -16,11 +16,11 @@ use cofre_recovery::{
 };
 use cofre_repo::clock::Clock as _;
 use cofre_server::directory::NewSecret;
-use cofre_store::Store;
 use zeroize::Zeroizing;
 
 use super::{
-    Config, DEFAULT_STORAGE_ACCOUNT, KeyState, Layout, NewRootKey, Principal, ServerSettings, identity,
+    Config, DEFAULT_STORAGE_ACCOUNT, KeyState, Layout, NewRootKey, Principal, ServerSettings, database,
+    identity,
 };
 use crate::report::Result;
 
@@ -39,6 +39,8 @@ pub(crate) struct InitRequest {
     pub(crate) server: ServerSettings,
     /// What seals the key vaults.
     pub(crate) root_key: NewRootKey,
+    /// URL of the PostgreSQL database, where it is no file in the home.
+    pub(crate) database: Option<String>,
 }
 
 /// The home that was made.
@@ -99,6 +101,7 @@ pub(crate) fn init(request: &InitRequest) -> Result<InitReport> {
     if request.location.trim().is_empty() {
         return Err(ApiError::invalid("the location is empty").into());
     }
+    request.database.as_deref().map_or(Ok(()), database::check)?;
     for folder in [
         &request.folder,
         &layout.keys(),
@@ -125,12 +128,14 @@ pub(crate) fn init(request: &InitRequest) -> Result<InitReport> {
     let backup = principal("Backup Management Service", Some(BACKUP_MANAGEMENT_SERVICE_APPLICATION_ID))?;
     let mut config = Config::new(place, operator, backup, image_folders);
     config.server = request.server.clone();
+    config.database = request.database.clone();
+    // First, for a server may be out of reach.
+    let store = Arc::new(database::open_new(&layout, request.database.as_deref())?);
 
     let root = request.root_key.create(&layout.root_key(request.root_key.kind()))?;
     ServiceKey::create_file(&layout.service_key())?;
     let recovery_key = RecoveryKey::generate()?;
     write_private(&layout.recovery_key(), recovery_key.public()?.to_pem().as_bytes())?;
-    let store = Arc::new(Store::open(&layout.database())?);
     let key_vaults = KeyVaults::open(
         Arc::new(KeyState::new(store.clone())),
         &root,

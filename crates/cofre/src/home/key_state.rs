@@ -112,10 +112,31 @@ impl State for KeyState {
         failpoint::reached("keyvault.before-append");
         let appended = self.store.append(&encode(events)?, as_of);
         failpoint::reached("keyvault.after-append");
-        appended.map_err(|e| match e.kind() {
-            ErrorKind::Stale => StateError::Stale,
-            _ => failed(e),
-        })
+        appended.map_err(not_appended)
+    }
+
+    fn append_then(
+        &self,
+        event: AuditEvent,
+        as_of: u64,
+        then: Box<dyn FnOnce(Result<(), StateError>) + Send>,
+    ) {
+        failpoint::reached("keyvault.before-append");
+        let events = match encode(std::slice::from_ref(&event)) {
+            Ok(events) => events,
+            Err(error) => return then(Err(error)),
+        };
+        self.store.append_then(events, Some(as_of), move |appended| {
+            failpoint::reached("keyvault.after-append");
+            then(appended.map_err(not_appended));
+        });
+    }
+}
+
+fn not_appended(error: StoreError) -> StateError {
+    match error.kind() {
+        ErrorKind::Stale => StateError::Stale,
+        _ => failed(error),
     }
 }
 
@@ -128,8 +149,20 @@ fn encode(events: &[AuditEvent]) -> Result<Vec<Event>, StateError> {
 }
 
 #[cfg(test)]
+#[path = "../../../cofre-store/tests/bodies/cluster.rs"]
+#[expect(dead_code, reason = "shared with tests that need more of it")]
+mod cluster;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_keeps_what_key_vaults_expect() {
+        let url = cluster::Cluster::own().url("postgres");
+        let state = KeyState::new(Arc::new(Store::connect(&url).unwrap()));
+        cofre_keyvault::state::contract::state_contract(&state);
+    }
 
     #[test]
     fn the_database_keeps_what_key_vaults_expect() {

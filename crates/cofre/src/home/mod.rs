@@ -3,6 +3,7 @@
 //! `docs/home.md` says what is in it and what must be kept safe.
 
 mod config;
+mod database;
 mod disk_key;
 mod identity;
 mod init;
@@ -156,7 +157,7 @@ impl Home {
     pub(crate) fn open(folder: &Path, cancel: &Cancel) -> Result<(Self, Vec<OrphanedJob>)> {
         let layout = Layout::new(folder);
         let config = Config::read(&layout)?;
-        let store = Arc::new(Store::open(&layout.database())?);
+        let store = Arc::new(database::open(&layout, config.database.as_deref())?);
         let state = Arc::new(KeyState::new(store.clone()));
         let keys_lock = KeysLock::share(&layout.keys_lock())?;
         let root = root_key::open(&layout, &*state, &keys_lock, cancel)?;

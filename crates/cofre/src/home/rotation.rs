@@ -116,6 +116,7 @@ mod tests {
             kit: None,
             root_key: NewRootKey::File,
             server: crate::home::ServerSettings::default(),
+            database: None,
         };
         init(&request).unwrap();
         root

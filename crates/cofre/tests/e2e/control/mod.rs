@@ -2,7 +2,9 @@
 
 mod elsewhere;
 mod faults;
+mod jobs;
 mod keyvault;
+mod policies;
 mod proofs;
 mod refusals;
 mod root_key;
