@@ -69,6 +69,8 @@ pub enum Problem {
     JobInterrupted,
     /// A resource is not there.
     NotFound,
+    /// A resource group is not there.
+    GroupNotFound,
     /// A resource is there already, or in use.
     Conflict,
     /// A value cannot be accepted.
@@ -162,6 +164,7 @@ impl Problem {
         Self::TransferFailed,
         Self::JobInterrupted,
         Self::NotFound,
+        Self::GroupNotFound,
         Self::Conflict,
         Self::InvalidParameter,
         Self::Forbidden,
@@ -396,6 +399,13 @@ impl Problem {
                 "The job was interrupted before its end; no recovery point was made.",
                 "Run it again: what was stored so far is reused.",
             )),
+            Self::GroupNotFound => row(
+                "",
+                "ResourceGroupNotFound",
+                404,
+                "The resource group does not exist.",
+                "Check its name (`az group list`), or make it: `az group create`.",
+            ),
             Self::NotFound => row(
                 "",
                 "ResourceNotFound",

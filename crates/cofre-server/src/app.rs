@@ -125,7 +125,8 @@ impl App {
     pub(crate) fn identify_at_once(&self, call: &Call, audience: &str) -> Option<Arc<Identity>> {
         let token = bearer(call.header("authorization").ok()??)?;
         let identity = self.parts.tokens.known(token, audience)?;
-        identity::is_current(&*self.parts.directory.known()?, &identity).then_some(identity)
+        let directory = self.parts.directory.known()?;
+        identity::is_current(&directory, &identity, self.parts.tokens.now()).then_some(identity)
     }
 
     fn route(&self, call: &Call) -> Result<Answer, Refusal> {
@@ -186,7 +187,7 @@ impl App {
                 ApiError::new(Problem::Unauthenticated, "the request carries no bearer token")
             })?;
             let identity = self.parts.tokens.verify(token, self.parts.directory.tenant(), audience)?;
-            identity::check_current(&self.parts.directory, &identity)?;
+            identity::check_current(&self.parts.directory, &identity, self.parts.tokens.now())?;
             Ok(identity)
         };
         identify().map_err(|error| {

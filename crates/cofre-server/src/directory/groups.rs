@@ -40,12 +40,12 @@ impl Directory {
     /// A group by its name.
     ///
     /// # Errors
-    /// `ResourceNotFound`, with the code that clients look for.
+    /// `ResourceGroupNotFound`, with the code that clients look for.
     pub fn group(&self, name: &str) -> Result<Group> {
         let path = self.group_path(name)?;
         let found = self.store.read(&path).map_err(unavailable)?.filter(|document| document.kind == KIND);
         let document = found.ok_or_else(|| {
-            ApiError::new(Problem::NotFound, format!("Resource group '{name}' could not be found."))
+            ApiError::new(Problem::GroupNotFound, format!("Resource group '{name}' could not be found."))
         })?;
         Ok(Group { revision: document.revision, ..decode(&path, &document.body)? })
     }
@@ -103,7 +103,7 @@ impl Directory {
                 self.commit(actor, "updateGroup", name, vec![change])?;
                 Ok((self.group(name)?, false))
             }
-            Err(error) if error.problem() == Problem::NotFound => {
+            Err(error) if error.problem() == Problem::GroupNotFound => {
                 let (name_kept, location) = (name.to_owned(), location.to_owned());
                 let group = Group { name: name_kept, location, tags, created: self.now(), revision: 0 };
                 let body = encode("a resource group", &group)?;

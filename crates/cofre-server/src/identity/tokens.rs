@@ -290,21 +290,24 @@ impl Tokens {
     }
 }
 
-/// That the principal and the credential of a token are still there.
+/// That the principal and the credential of a token are still there, and the credential still counts.
 ///
 /// # Errors
 /// `AuthenticationFailed`, and those of the database.
-pub(crate) fn check_current(directory: &Directory, identity: &Identity) -> Result<()> {
-    if is_current(&*directory.recent()?, identity) {
+pub(crate) fn check_current(directory: &Directory, identity: &Identity, now: Timestamp) -> Result<()> {
+    if is_current(&*directory.recent()?, identity, now) {
         return Ok(());
     }
-    Err(refused("is of a principal or credential that was removed"))
+    Err(refused("is of a principal or credential that was removed, or that has expired"))
 }
 
-/// Whether the principal and the credential of a token are in the directory.
-pub(crate) fn is_current(directory: &Snapshot, identity: &Identity) -> bool {
+/// Whether the principal and the credential of a token are in the directory, and the credential still counts.
+pub(crate) fn is_current(directory: &Snapshot, identity: &Identity, now: Timestamp) -> bool {
     let principal = directory.principal(&identity.object_id);
     principal.is_some_and(|principal| {
-        principal.credentials.iter().any(|credential| credential.id == identity.credential)
+        let mut credentials = principal.credentials.iter();
+        credentials
+            .find(|credential| credential.id == identity.credential)
+            .is_some_and(|credential| credential.is_current(now))
     })
 }

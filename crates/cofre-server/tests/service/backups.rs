@@ -222,7 +222,7 @@ fn what_is_made_of_points() {
     }
     restore("storageAccountId", json!(format!("{account}/other"))).refused(404, "ResourceNotFound");
     restore("targetResourceGroupId", json!(crate::support::group_id("nowhere")))
-        .refused(404, "ResourceNotFound");
+        .refused(404, "ResourceGroupNotFound");
     let files = format!("{item}/recoveryPoints/{point}/provisionInstantItemRecovery");
     send(&world, &token, "POST", &files, &json!({})).refused(400, "UserErrorFileRecoveryEncrypted");
 

@@ -176,7 +176,7 @@ fn what_is_no_machine() {
     }
     put(&machine_id("-web"), &good).refused(400, "InvalidParameter");
     let nowhere = machine_id("web").replace("/default/", "/nowhere/");
-    put(&nowhere, &good).refused(404, "ResourceNotFound");
+    put(&nowhere, &good).refused(404, "ResourceGroupNotFound");
     for verb in ["start", "deallocate"] {
         let target = format!("{}/{verb}", machine_id("web"));
         assert!(

@@ -102,7 +102,8 @@ fn what_is_no_vault() {
     // What was refused left nothing.
     world.arm("GET", &bv).token(&token).send().refused(404, "ResourceNotFound");
     put(&recovery_vault_id("1"), &with("tags", json!({}))).refused(400, "InvalidParameter");
-    put(&bv.replace("/default/", "/nowhere/"), &with("tags", json!({}))).refused(404, "ResourceNotFound");
+    put(&bv.replace("/default/", "/nowhere/"), &with("tags", json!({})))
+        .refused(404, "ResourceGroupNotFound");
     put(&bv, &with("tags", json!({}))).expect(201);
     world.arm("POST", &bv).token(&token).send().refused(405, "MethodNotAllowed");
     world.arm("GET", &format!("{bv}/nothing")).token(&token).send().refused(404, "ResourceNotFound");

@@ -191,8 +191,12 @@ fn tokens_and_credentials_end() {
         ])
     };
     world.clock.advance(599);
-    login().send().expect(200);
+    let body = login().send().expect(200);
+    let token = body["access_token"].as_str().unwrap().to_owned();
+    let look = || world.arm("GET", "/subscriptions").token(&token).send();
+    look().expect(200);
     world.clock.advance(1);
     login().send().refused(401, "invalid_client");
+    look().refused(401, "AuthenticationFailed");
     world.arm_token(&tester);
 }
