@@ -8,6 +8,7 @@ mod access;
 mod bad_input;
 mod data_plane;
 mod login;
+mod metrics;
 mod permissions;
 mod resources;
 mod sockets;

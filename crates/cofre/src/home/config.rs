@@ -53,6 +53,9 @@ pub(crate) struct ServerSettings {
     pub(crate) listen: SocketAddr,
     /// The address of the proxy that finds key vaults by name; none is no proxy.
     pub(crate) proxy_listen: Option<SocketAddr>,
+    /// An address of this host alone where metrics are answered without a token; none is no such address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// The name that clients use for the server.
     pub(crate) host: String,
     /// Requests a second that one caller may send; 0 is any number.
@@ -65,6 +68,7 @@ impl Default for ServerSettings {
         Self {
             listen: local(8443),
             proxy_listen: Some(local(8444)),
+            metrics_listen: None,
             host: "localhost".to_owned(),
             requests_per_second: 2000,
         }
