@@ -15,11 +15,23 @@ use axum::{
     body::Bytes,
     http::{HeaderMap, HeaderName, HeaderValue},
 };
+use cofre_arm::{ApiError, Problem};
+use cofre_compute::{
+    DeploymentModel, Disk, Image, ImageDriver, OsType, PowerState, ProvisioningState, VirtualMachine,
+};
+use cofre_disk::ImageFormat;
 use cofre_keyvault::{
     AccessPolicy, AuditEvent, Caller, KeyPermission, KeySpec, KeyVaults, Permissions, Place, Principal,
     RootKey, SecretPermission, SecretSpec, SecretValue, SystemClock, VaultSpec,
     proof::{HeaderProver, ProverAnswer},
     state::{Change, MemoryState, Record, State, StateError},
+};
+use cofre_recovery::{
+    LocalKeyVaults, Recovery,
+    settings::Settings,
+    storage_account::{StorageAccount, StorageAccounts},
+    trust::{RecoveryPublicKey, ServiceKey, kit},
+    vault::Redundancy,
 };
 use cofre_server::{
     App, Parts,
@@ -36,6 +48,8 @@ use serde_json::Value;
 const TENANT: &str = "11111111-1111-4111-8111-111111111111";
 const SUBSCRIPTION: &str = "22222222-2222-4222-8222-222222222222";
 const OWNER: &str = "44444444-4444-4444-8444-444444444444";
+/// A public key whose other half nobody has.
+const RECOVERY_KEY: &str = include_str!("../../crates/cofre-server/tests/support/recovery.pub.pem");
 /// How many inputs meet the same directory, which remembers what they did.
 const ROUNDS: u32 = 20_000;
 
@@ -135,13 +149,40 @@ fn world() -> World {
     state.frozen.store(true, Ordering::Relaxed);
 
     let folder = std::env::temp_dir().join(format!("cofre-fuzz-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
+    let images = folder.join("vm");
+    std::fs::create_dir_all(&images).expect("a folder");
+    std::fs::write(images.join("web.raw"), [7; 4096]).expect("an image");
     let path = folder.join("token.key");
     if !path.exists() {
         TokenKey::create_file(&path).expect("a key");
     }
     let tokens = Tokens::new(TokenKey::from_file(&path).expect("a key"), clock.clone());
-    std::fs::remove_dir_all(&folder).expect("removed");
+    let service_key = folder.join("service.key");
+    if !service_key.exists() {
+        ServiceKey::create_file(&service_key).expect("a key");
+    }
+    let prover = Arc::new(NoProver);
+    let backup = Caller { object_id: "backup".into(), tenant: TENANT.into(), ..Caller::default() };
+    let recovery = Recovery::new(cofre_recovery::Parts {
+        place: kit::Place {
+            tenant_id: TENANT.into(),
+            subscription_id: SUBSCRIPTION.into(),
+            location: "local".into(),
+            geography: "g".into(),
+        },
+        settings: Settings::default(),
+        store: store.clone(),
+        service_key: ServiceKey::from_file(&service_key).expect("a key"),
+        recovery_key: RecoveryPublicKey::from_pem(RECOVERY_KEY).expect("a key"),
+        // There is no worker: what is queued stays so, and nothing is ever written there.
+        repositories: folder.join("repositories"),
+        driver: Arc::new(ImageDriver::new(vec![images.clone()])),
+        keys: Arc::new(LocalKeyVaults::new(key_vaults.clone(), backup, prover.clone())),
+        accounts: Arc::new(NoAccounts),
+        clock: Arc::new(cofre_repo::clock::SystemClock),
+        software: "fuzz".into(),
+    });
+    protect(&recovery, &images.join("web.raw"));
     let audiences =
         [MANAGEMENT_AUDIENCE.to_owned(), addresses.key_vault_audience(), addresses.graph_audience()];
     let bearer = audiences.map(|audience| {
@@ -164,7 +205,8 @@ fn world() -> World {
         directory,
         tokens,
         limits: Limits::new(0),
-        prover: Arc::new(NoProver),
+        recovery: Arc::new(recovery),
+        prover,
         clock,
     };
     World { app: App::new(parts), tokens: bearer, rounds: 0 }
@@ -176,6 +218,45 @@ struct NoProver;
 impl HeaderProver for NoProver {
     fn try_open(&self, _header: &[u8], _data_size: u64, _secret: &[u8]) -> ProverAnswer {
         ProverAnswer::Unsupported("not here".to_owned())
+    }
+}
+
+/// The vault `bv`, and the machine `web`, which it protects.
+fn protect(recovery: &Recovery, image: &std::path::Path) {
+    let vault = recovery.create_vault("g", "bv", "local", Redundancy::GeoRedundant).expect("a vault");
+    let machine = VirtualMachine {
+        id: recovery.machine_id("g", "web").expect("an id"),
+        vm_id: OWNER.to_owned(),
+        location: "local".to_owned(),
+        model: DeploymentModel::ResourceManager,
+        vm_size: "Standard_B1s".to_owned(),
+        os_type: OsType::Linux,
+        provisioning_state: ProvisioningState::Succeeded,
+        power_state: PowerState::Deallocated,
+        os_disk: Disk {
+            name: "os".to_owned(),
+            image: Image { path: image.to_owned(), format: ImageFormat::Raw },
+            encryption_settings: None,
+        },
+        data_disks: Vec::new(),
+        encryption_settings: None,
+        tags: Default::default(),
+    };
+    recovery.register_machine(&machine).expect("a machine");
+    let done = recovery.enable_protection(&vault.id, &machine.id, "DefaultPolicy").expect("a job");
+    done.result.expect("an item");
+}
+
+/// There is nowhere to restore to.
+struct NoAccounts;
+
+impl StorageAccounts for NoAccounts {
+    fn account(&self, name: &str) -> cofre_arm::Result<StorageAccount> {
+        Err(ApiError::new(Problem::NotFound, format!("there is no storage account {name}")))
+    }
+
+    fn names(&self) -> cofre_arm::Result<Vec<String>> {
+        Ok(Vec::new())
     }
 }
 

@@ -72,7 +72,7 @@ impl Recovery {
         })
     }
 
-    /// Changes a machine; `change` is given the present one.
+    /// Changes a machine; `change` is given the present one. Images that are new are opened first.
     ///
     /// # Errors
     /// `NotFound`, and as [`register_machine`](Self::register_machine).
@@ -82,8 +82,14 @@ impl Recovery {
         change: impl FnOnce(&mut VirtualMachine) -> Result<()>,
     ) -> Result<VirtualMachine> {
         let mut loaded = documents::load::<VirtualMachine>(self.store(), id)?;
+        let images =
+            |machine: &VirtualMachine| -> Vec<_> { machine.disks().map(|disk| disk.image.clone()).collect() };
+        let before = images(&loaded.value);
         change(&mut loaded.value)?;
         check(&loaded.value)?;
+        if images(&loaded.value) != before {
+            self.look_at_images(&loaded.value)?;
+        }
         let mut batch = self.batch();
         batch.changes.push(documents::replace(&loaded)?);
         batch.events.push(self.event("machine.update", id, None)?);

@@ -69,6 +69,7 @@ impl Recovery {
 
     fn close(&self, job: Job, row: &JobRow) -> Result<()> {
         let died = || ApiError::new(Problem::JobInterrupted, "the process that ran the job died");
+        self.clear_up(&job, row.epoch + 1);
         let item = match &job.item_id {
             Some(id) if job.operation == Operation::Backup => {
                 documents::find::<ProtectedItem>(self.store(), id)?

@@ -50,10 +50,23 @@ pub struct Parts {
     pub software: String,
 }
 
+/// Whom a change is made for, as the audit names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caller {
+    /// Object id of the principal.
+    pub object_id: String,
+    /// The request that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
 /// The recovery service.
+#[derive(Clone)]
 pub struct Recovery {
-    parts: Parts,
-    bell: Bell,
+    parts: Arc<Parts>,
+    bell: Arc<Bell>,
+    caller: Option<Caller>,
 }
 
 /// Wakes the workers of this process when there is something to do.
@@ -86,7 +99,13 @@ impl Recovery {
     /// A service of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts, bell: Bell::default() }
+        Self { parts: Arc::new(parts), bell: Arc::default(), caller: None }
+    }
+
+    /// The same service, whose audit records name a caller.
+    #[must_use]
+    pub fn on_behalf_of(&self, caller: Caller) -> Self {
+        Self { caller: Some(caller), ..self.clone() }
     }
 
     /// Where it is.
@@ -99,6 +118,12 @@ impl Recovery {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.parts.settings
+    }
+
+    /// Where disks can be restored to.
+    #[must_use]
+    pub fn storage_accounts(&self) -> &dyn StorageAccounts {
+        &*self.parts.accounts
     }
 
     pub(crate) fn parts(&self) -> &Parts {
@@ -141,9 +166,11 @@ impl Recovery {
             operation: &'a str,
             object: String,
             #[serde(skip_serializing_if = "Option::is_none")]
+            caller: Option<&'a Caller>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             detail: Option<serde_json::Value>,
         }
-        let record = Record { operation, object: object.to_string(), detail };
+        let record = Record { operation, object: object.to_string(), caller: self.caller.as_ref(), detail };
         let body = serde_json::to_vec(&record).map_err(|e| {
             ApiError::new(Problem::StateUnavailable, "an audit record cannot be written").because(e)
         })?;

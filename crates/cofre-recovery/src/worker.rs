@@ -1,6 +1,7 @@
 //! Workers: they run the jobs that wait, and look after what is due.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -94,7 +95,10 @@ impl Worker {
     fn work(&self, observer: &dyn WorkerObserver, cancel: &Cancel) {
         while !cancel.is_cancelled() {
             let heard = self.recovery.bell().count();
-            match self.run_one(observer, cancel) {
+            // a defect in one job must not end the others: its lease ends, and it is taken over or given up
+            let done = catch_unwind(AssertUnwindSafe(|| self.run_one(observer, cancel)));
+            let defect = || ApiError::new(Problem::InternalError, "a job met a defect of this program");
+            match done.unwrap_or_else(|_| Err(defect())) {
                 Ok(Some(_)) => {}
                 Ok(None) => self.recovery.bell().wait(heard, LOOK_EVERY),
                 Err(e) => {

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use cofre_arm::{ApiError, Problem};
 use cofre_keyvault::{Clock, KeyVaults, Recorded, proof::HeaderProver};
+use cofre_recovery::Recovery;
 use cofre_store::Store;
 use serde_json::json;
 
@@ -28,6 +29,8 @@ pub struct Parts {
     pub store: Arc<Store>,
     /// The key vaults.
     pub key_vaults: Arc<KeyVaults>,
+    /// Vaults, machines and their backups.
+    pub recovery: Arc<Recovery>,
     /// Tries secrets on headers, for proofs.
     pub prover: Arc<dyn HeaderProver>,
     /// Principals, roles and groups.
@@ -64,6 +67,14 @@ impl Session {
     /// For the audit of the directory.
     pub(crate) fn actor(&self) -> Actor {
         Actor { object_id: self.identity.object_id.clone(), request_id: Some(self.request.clone()) }
+    }
+
+    /// The recovery service, whose audit names this session's caller.
+    pub(crate) fn recovery(&self, app: &App) -> Recovery {
+        app.parts.recovery.on_behalf_of(cofre_recovery::Caller {
+            object_id: self.identity.object_id.clone(),
+            request_id: Some(self.request.clone()),
+        })
     }
 
     /// Refuses what no role of the caller holds.

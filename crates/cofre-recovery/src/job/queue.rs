@@ -47,12 +47,16 @@ impl Recovery {
     /// Takes the oldest job that can be had.
     pub(crate) fn claim(&self, worker: &str, cancel: &Cancel) -> Result<Option<JobRun<'_>>> {
         let rows = self.store().claimable(self.now(), self.stale(), LOOK).map_err(unavailable)?;
+        let mut unreadable = None;
         for row in rows {
-            if let Some(run) = self.take_job(row, Owner::worker(worker), true, cancel)? {
-                return Ok(Some(run));
+            match self.take_job(row, Owner::worker(worker), true, cancel) {
+                Ok(Some(run)) => return Ok(Some(run)),
+                Ok(None) => {}
+                // one record must not hold up the others
+                Err(e) => unreadable = Some(e),
             }
         }
-        Ok(None)
+        unreadable.map_or(Ok(None), Err)
     }
 
     /// Writes `owner` into the row of a job; none when somebody else was faster.

@@ -362,6 +362,11 @@ fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
     }
     let last = run_one(recovery).unwrap();
     assert_eq!((last.status, last.attempts.len()), (JobStatus::Failed, 2));
+    // one that waits for its next attempt is taken at once when it is cancelled
+    let job = submit(&world, &item);
+    assert_eq!(run_one(recovery).unwrap().attempts.len(), 1);
+    assert_eq!(recovery.cancel_job(&job.id).unwrap().status, JobStatus::Cancelling);
+    assert_eq!(run_one(recovery).unwrap().status, JobStatus::Cancelled);
     provisioning(ProvisioningState::Failed);
     submit(&world, &item);
     assert_eq!(run_one(recovery).unwrap().status, JobStatus::Failed, "that does not pass");

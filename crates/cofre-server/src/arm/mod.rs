@@ -1,16 +1,19 @@
 //! The resource contract: `/subscriptions/…`. Any api-version is taken, paths are compared without regard to case, and
 //! ids in answers have the exact casing that clients look for.
 
+mod compute;
 mod filter;
 pub(crate) mod graph;
 mod groups;
 mod key_vault_wire;
 mod key_vaults;
 pub(crate) mod paging;
+mod recovery_services;
 mod role_assignments;
+mod storage;
 mod subscriptions;
 
-use cofre_arm::{ApiError, Problem};
+use cofre_arm::{ApiError, Problem, ResourceId, names};
 
 use crate::{
     app::{App, Session},
@@ -55,8 +58,50 @@ pub(crate) fn answer(app: &App, call: &Call, session: &Session) -> Result<Answer
         ["subscriptions", _, "providers", "microsoft.keyvault", rest @ ..] => {
             key_vaults::in_subscription(app, call, session, rest)
         }
+        ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.recoveryservices", rest @ ..] => {
+            recovery_services::in_group(app, call, session, rest)
+        }
+        ["subscriptions", _, "providers", "microsoft.recoveryservices", rest @ ..] => {
+            recovery_services::in_subscription(app, call, session, rest)
+        }
+        ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.storage", rest @ ..] => {
+            storage::in_group(app, call, session, rest)
+        }
+        ["subscriptions", _, "providers", "microsoft.storage", rest @ ..] => {
+            storage::in_subscription(app, call, session, rest)
+        }
+        [
+            "subscriptions",
+            _,
+            "resourcegroups",
+            _,
+            "providers",
+            namespace @ ("microsoft.compute" | "microsoft.classiccompute"),
+            rest @ ..,
+        ] => compute::in_group(app, call, session, namespace, rest),
+        [
+            "subscriptions",
+            _,
+            "providers",
+            namespace @ ("microsoft.compute" | "microsoft.classiccompute"),
+            rest @ ..,
+        ] => compute::in_subscription(app, call, session, namespace, rest),
         _ => Err(Refusal::no_such_path(&format!("/{}", call.target.segments.join("/")))),
     }
+}
+
+/// The id of a resource that is to be made: its group must be there, and gives the spelling of its name.
+fn new_in_group(app: &App, id: &ResourceId) -> Result<ResourceId, ApiError> {
+    let directory = &app.parts.directory;
+    let group = directory.group(id.resource_group().unwrap_or_default())?;
+    ResourceId::resource(directory.subscription(), &group.name, &type_of(id), id.name())
+}
+
+/// The type of a resource as it is written, whatever the letter case of the id.
+fn type_of(id: &ResourceId) -> String {
+    let known =
+        [names::RECOVERY_VAULT, names::VIRTUAL_MACHINE, names::CLASSIC_VIRTUAL_MACHINE, names::KEY_VAULT];
+    known.iter().find(|kind| id.is_kind(kind)).map_or_else(|| id.kind(), |kind| (*kind).to_owned())
 }
 
 /// Refuses all methods but one, for lists and the like.

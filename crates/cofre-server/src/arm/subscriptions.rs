@@ -1,9 +1,10 @@
 //! The subscription there is, and what clients ask about it.
 
+use cofre_arm::ResourceId;
 use cofre_keyvault::PageRequest;
 use serde_json::{Value, json};
 
-use super::{filter::Filter, only, vault_json};
+use super::{compute, filter::Filter, only, recovery_services, vault_json};
 use crate::{
     app::{App, Session},
     http::{Answer, Call, Method, Refusal},
@@ -12,8 +13,12 @@ use crate::{
 /// Resource types by provider.
 const TYPES: &[(&str, &[&str])] = &[
     ("Microsoft.Authorization", &["roleAssignments", "roleDefinitions"]),
+    ("Microsoft.ClassicCompute", &["virtualMachines"]),
+    ("Microsoft.Compute", &["virtualMachines"]),
     ("Microsoft.KeyVault", &["vaults", "deletedVaults", "locations/deletedVaults", "checkNameAvailability"]),
+    ("Microsoft.RecoveryServices", &["vaults", "vaults/backupPolicies", "locations/backupStatus"]),
     ("Microsoft.Resources", &["subscriptions", "resourceGroups", "resources"]),
+    ("Microsoft.Storage", &["storageAccounts"]),
 ];
 
 /// `GET /tenants`.
@@ -99,8 +104,8 @@ pub(super) fn providers(
     }
 }
 
-/// `GET …/resources`: key vaults, as far as the caller may read them. Commands that name a vault without its group look
-/// for it here.
+/// `GET …/resources`: key vaults, machines and vaults, as far as the caller may read them. Commands that name one without its
+/// group look for it here.
 pub(super) fn resources(app: &App, call: &Call, session: &Session) -> Result<Answer, Refusal> {
     only(call, Method::Get, "GET")?;
     let filter = Filter::parse(call.target.query.get("$filter"))?.only(&[
@@ -109,31 +114,42 @@ pub(super) fn resources(app: &App, call: &Call, session: &Session) -> Result<Ans
         "location",
         "resourceGroup",
     ])?;
-    let (mut found, mut after) = (Vec::new(), None::<String>);
+    let mut found = Vec::new();
+    let mut add = |action: &str, mut resource: Value| {
+        let text = |name: &str| resource[name].as_str().unwrap_or_default();
+        let id = text("id").parse::<ResourceId>().ok();
+        let group = id.as_ref().and_then(ResourceId::resource_group).unwrap_or_default();
+        let is = |name: &str, value: &str| {
+            filter.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value))
+        };
+        let wanted = is("resourceType", text("type"))
+            && is("name", text("name"))
+            && is("location", text("location"))
+            && is("resourceGroup", group);
+        if wanted && session.may(action, text("id")) {
+            if let Some(fields) = resource.as_object_mut() {
+                fields.remove("properties");
+            }
+            found.push(resource);
+        }
+    };
+    let mut after = None::<String>;
     loop {
         let request = PageRequest { after: after.as_deref(), limit: 250 };
         let page = app.parts.key_vaults.list_vaults(request).map_err(crate::keyvault::management_error)?;
         for vault in &page.items {
-            let is = |name: &str, value: &str| {
-                filter.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value))
-            };
-            let group = vault.id.parse::<cofre_arm::ResourceId>().ok();
-            let group = group.as_ref().and_then(cofre_arm::ResourceId::resource_group).unwrap_or_default();
-            let wanted = is("resourceType", cofre_arm::names::KEY_VAULT)
-                && is("name", &vault.name)
-                && is("location", &vault.location)
-                && is("resourceGroup", group);
-            if wanted && session.may("Microsoft.KeyVault/vaults/read", &vault.id) {
-                let mut resource = vault_json(vault, &app.parts.addresses);
-                if let Some(fields) = resource.as_object_mut() {
-                    fields.remove("properties");
-                }
-                found.push(resource);
-            }
+            add("Microsoft.KeyVault/vaults/read", vault_json(vault, &app.parts.addresses));
         }
         after = page.next;
         if after.is_none() {
-            return Ok(Answer::ok(&json!({"value": found, "nextLink": null})));
+            break;
         }
     }
+    for machine in app.parts.recovery.machines()? {
+        add(compute::read_action(&machine.id), compute::machine_json(&machine));
+    }
+    for vault in app.parts.recovery.vaults()? {
+        add(recovery_services::READ_VAULT, recovery_services::vault_json(&vault));
+    }
+    Ok(Answer::ok(&json!({"value": found, "nextLink": null})))
 }

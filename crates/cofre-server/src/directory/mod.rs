@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
+pub(crate) use self::groups::check_tags;
 use self::snapshot::Cached;
 pub use self::{
     assignments::{Assignment, NewAssignment},

@@ -5,11 +5,16 @@
 mod support;
 
 mod access;
+mod backup_roles;
+mod backups;
 mod bad_input;
 mod data_plane;
 mod login;
+mod machines;
 mod metrics;
 mod permissions;
+mod protection;
+mod recovery_vaults;
 mod resources;
 mod sockets;
 mod time;

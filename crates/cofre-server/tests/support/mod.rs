@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 pub(crate) mod assertions;
+pub(crate) mod machines;
 pub(crate) mod request;
 pub(crate) mod sockets;
 
@@ -17,6 +18,7 @@ use cofre_keyvault::{
     proof::{HeaderProver, ProverAnswer},
     state::MemoryState,
 };
+use cofre_recovery::Recovery;
 use cofre_server::{
     App, Parts,
     addresses::{Addresses, MANAGEMENT_AUDIENCE},
@@ -58,6 +60,12 @@ impl Clock for TestClock {
     }
 }
 
+impl cofre_repo::clock::Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+}
+
 /// A principal that logs in with a secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -68,7 +76,7 @@ pub(crate) struct Client {
 }
 
 /// Nobody is asked for proofs here.
-struct NoProver;
+pub(crate) struct NoProver;
 
 impl HeaderProver for NoProver {
     fn try_open(&self, _: &[u8], _: u64, _: &[u8]) -> ProverAnswer {
@@ -82,6 +90,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) key_vaults: Arc<KeyVaults>,
+    pub(crate) recovery: Arc<Recovery>,
     pub(crate) state: Arc<MemoryState>,
     pub(crate) token_key: PathBuf,
     /// Who owns the subscription.
@@ -115,6 +124,9 @@ impl World {
         let root = RootKey::from_bytes(&[7; 32].into());
         let vaults = KeyVaults::open(state.clone(), &root, clock.clone(), &place).unwrap();
         let key_vaults = Arc::new(vaults.with_roles(directory.clone()));
+        let prover = Arc::new(NoProver);
+        let recovery = machines::recovery(folder.path(), &store, &key_vaults, &prover, &clock);
+        let recovery = Arc::new(recovery);
         let token_key = folder.path().join("token.key");
         TokenKey::create_file(&token_key).unwrap();
         let app = App::new(Parts {
@@ -122,7 +134,8 @@ impl World {
             location: "local".into(),
             store,
             key_vaults: key_vaults.clone(),
-            prover: Arc::new(NoProver),
+            recovery: recovery.clone(),
+            prover,
             directory: directory.clone(),
             tokens: Tokens::new(TokenKey::from_file(&token_key).unwrap(), clock.clone()),
             limits: Limits::new(requests_per_second),
@@ -131,7 +144,7 @@ impl World {
         directory.put_group(&actor(), DEFAULT_GROUP, "local", BTreeMap::new()).unwrap();
         let operator = client_in(&directory, &clock, "operator");
         assign(&directory, &operator, "Owner", &format!("/subscriptions/{SUBSCRIPTION}"));
-        Self { app, clock, directory, key_vaults, state, token_key, operator, folder }
+        Self { app, clock, directory, key_vaults, recovery, state, token_key, operator, folder }
     }
 
     /// A principal with a secret that does not end.

@@ -30,6 +30,8 @@ pub(crate) struct Reply {
     pub(crate) challenge: Option<String>,
     pub(crate) retry_after: Option<String>,
     pub(crate) etag: Option<String>,
+    pub(crate) location: Option<String>,
+    pub(crate) operation: Option<String>,
 }
 
 impl<'a> Request<'a> {
@@ -93,6 +95,8 @@ impl<'a> Request<'a> {
             challenge: header("www-authenticate"),
             retry_after: header("retry-after"),
             etag: header("etag"),
+            location: header("location"),
+            operation: header("azure-asyncoperation"),
         };
         assert!(reply.status < 500, "{reply:?}");
         if reply.status >= 400 {

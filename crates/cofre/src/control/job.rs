@@ -134,6 +134,8 @@ pub(crate) fn run(command: JobCommand, context: &Context) -> Result<Done> {
         JobCommand::Wait(args) => wait(&args, &home, context, false),
         JobCommand::Stop(args) => {
             let job = home.recovery.cancel_job(args.id(&home)?)?;
+            // one that waits for its next attempt is cleared up here, there may be no worker
+            let job = home.recovery.run_queued(&job.id, &context.progress, &context.cancel)?;
             Done::new(&job, show(&job), Exit::Ok)
         }
     }

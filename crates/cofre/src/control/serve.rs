@@ -217,6 +217,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
         location: home.config.place.location.clone(),
         store: home.store.clone(),
         key_vaults: home.key_vaults.clone(),
+        recovery: home.recovery.clone(),
         prover: home.prover(),
         directory: home.directory.clone(),
         tokens: Tokens::new(TokenKey::from_file(&token_key)?, clock.clone()),

@@ -6,7 +6,7 @@ use super::Open;
 use crate::support::{SUBSCRIPTION, TENANT, group_id, vault_id};
 
 /// Bodies that are of no use where an object is wanted.
-fn no_objects() -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn no_objects() -> Vec<(&'static str, Vec<u8>)> {
     let deep = |open: &str, close: &str, inner: &str| {
         format!("{{\"value\":{}{inner}{}}}", open.repeat(5000), close.repeat(5000)).into_bytes()
     };

@@ -1,6 +1,7 @@
 //! What nobody should send: each is refused in the shape of its plane, and nothing is done. That no answer is of the
 //! service's own fault is looked at with every request of these tests.
 
+mod backups;
 mod bodies;
 mod keys;
 mod objects;

@@ -1,7 +1,9 @@
 //! The unmodified Azure CLI and Python SDKs against `cofre serve`: what they print, and what they are refused.
 
+mod backup;
 mod keys;
 mod login;
+mod machines;
 mod roles;
 mod sdk;
 mod secrets;

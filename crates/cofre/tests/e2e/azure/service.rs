@@ -72,8 +72,11 @@ impl Service {
             &port,
             "--proxy-listen",
             &proxy,
+            "--image-folder",
+            "vm",
             "--json",
         ];
+        fs::create_dir(world.path("vm")).unwrap();
         let facts = finish(world.command(&init).spawn().unwrap()).expect(0).json();
         let mut command = world.command(&["serve", "--home", "home", "--json"]);
         command.stderr(Stdio::from(File::create(world.path("serve.log")).unwrap()));
@@ -103,6 +106,19 @@ impl Service {
     pub(crate) fn vault_url(&self, vault: &str) -> String {
         let port = self.fact("armEndpoint").rsplit(':').next().unwrap();
         format!("https://{vault}.vault.localhost:{port}")
+    }
+
+    /// The id of a machine in the group `default`.
+    pub(crate) fn machine_id(&self, name: &str) -> String {
+        format!(
+            "{}/resourceGroups/default/providers/Microsoft.Compute/virtualMachines/{name}",
+            self.subscription()
+        )
+    }
+
+    /// The address of an image in the folder `vm`, which machines may use.
+    pub(crate) fn image_uri(&self, name: &str) -> String {
+        format!("file://{}", self.world.path("vm").join(name).display())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -231,6 +247,16 @@ impl Az<'_> {
         assert_eq!(run.code, Some(code), "az {line}: {run:#?}");
         assert_says(&run.stderr, parts);
         assert_eq!(run.stdout, "", "az {line}");
+    }
+
+    /// `az rest --method put` of a resource, with what is answered.
+    #[track_caller]
+    pub(crate) fn put(&self, id: &str, body: &Value) -> Value {
+        let file = self.folder.join("body.json");
+        fs::write(&file, body.to_string()).unwrap();
+        let url = format!("{}{id}?api-version=2024-11-01", self.service.fact("armEndpoint"));
+        let resource = "https://management.cofre.local/";
+        self.json(&format!("rest --method put --url {url} --resource {resource} --body @{}", file.display()))
     }
 
     /// Logs in with a secret.

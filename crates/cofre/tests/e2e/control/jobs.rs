@@ -71,7 +71,7 @@ fn protection_is_stopped_deleted_and_taken_back() {
     home.ok("restore disks --vault-name bv --item-name web");
     assert_eq!(state(&home.ok(&of("resume"))), "Protected");
     home.ok(&of("set-policy"));
-    home.run(&of("disable --delete-backup-data")).refused(2, "Usage");
+    home.run(&of("disable --delete-backup-data")).refused(2, "UsageError");
     let deleted = home.ok(&of("disable --delete-backup-data --yes"));
     assert!(deleted["item"]["deletion"]["purgeDue"].is_string(), "{deleted}");
     home.run("restore disks --vault-name bv --item-name web").refused(21, "Conflict");

@@ -11,7 +11,7 @@ mod root_key;
 mod story;
 mod way_out;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use cofre_fde::{
     Limits, Mapping as _,
@@ -90,20 +90,7 @@ impl Home {
 
     /// A LUKS2 image with a MiB of noise in it.
     fn encrypted_image(&self, name: &str, key: &str, seed: u64) {
-        let kdf = Kdf::Pbkdf2 { hash: "sha256".into(), iterations: 1000 };
-        let mut random = noise(seed);
-        let mut fill = |bytes: &mut [u8]| {
-            bytes.iter_mut().for_each(|b| *b = random());
-            Ok(())
-        };
-        let formatted = luks::format(&FormatOptions::new(kdf), &[key.as_bytes()], &mut fill).unwrap();
-        let mut image = vec![0; SIZE];
-        image[..formatted.header().len()].copy_from_slice(formatted.header());
-        let mapping = formatted.unlocked().mapping(SIZE as u64).unwrap();
-        let mut data: Vec<u8> = (0..1 << 20).map(|_| random()).collect();
-        mapping.encrypt(16 << 20, &mut data).unwrap();
-        image[16 << 20..17 << 20].copy_from_slice(&data);
-        fs::write(self.world.path("vm").join(name), image).unwrap();
+        encrypted_image(&self.world.path("vm").join(name), key, seed);
     }
 
     fn plain_image(&self, name: &str, seed: u64) {
@@ -140,6 +127,24 @@ impl Home {
             luks::unlock(&disk, key, &Limits::default()).unwrap();
         }
     }
+}
+
+/// Writes a LUKS2 image that a key opens, with a MiB of noise in it.
+pub(crate) fn encrypted_image(path: &Path, key: &str, seed: u64) {
+    let kdf = Kdf::Pbkdf2 { hash: "sha256".into(), iterations: 1000 };
+    let mut random = noise(seed);
+    let mut fill = |bytes: &mut [u8]| {
+        bytes.iter_mut().for_each(|b| *b = random());
+        Ok(())
+    };
+    let formatted = luks::format(&FormatOptions::new(kdf), &[key.as_bytes()], &mut fill).unwrap();
+    let mut image = vec![0; SIZE];
+    image[..formatted.header().len()].copy_from_slice(formatted.header());
+    let mapping = formatted.unlocked().mapping(SIZE as u64).unwrap();
+    let mut data: Vec<u8> = (0..1 << 20).map(|_| random()).collect();
+    mapping.encrypt(16 << 20, &mut data).unwrap();
+    image[16 << 20..17 << 20].copy_from_slice(&data);
+    fs::write(path, image).unwrap();
 }
 
 fn noise(seed: u64) -> impl FnMut() -> u8 {
