@@ -8,6 +8,7 @@ mod capture;
 mod clean_up;
 mod jobs;
 mod limits;
+mod notifications;
 mod observation;
 mod policies;
 mod protection;

@@ -21,6 +21,7 @@ use cofre_server::{
     limits::Limits,
     tls::certificate_names,
 };
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::{
@@ -140,19 +141,23 @@ impl WorkerObserver for Lines {
     }
 }
 
-fn worker(args: &ServeArgs, home: &Home) -> Worker {
+fn worker(args: &ServeArgs, home: &Home) -> Result<Worker> {
     let name = args.worker_name.clone().unwrap_or_else(|| Process::this().describe());
     let slots = args.slots.map_or(home.config.settings.jobs.slots, usize::from);
-    Worker::new(home.recovery.clone(), WorkerOptions { name, slots })
+    let notifications = &home.config.notifications;
+    let missed_after = SignedDuration::from_mins(notifications.missed_after_minutes.into());
+    let worker = Worker::new(home.recovery.clone(), WorkerOptions { name, slots });
+    Ok(worker.with_notifications(notifications.channels()?, missed_after))
 }
 
 /// Runs jobs and nothing else.
 fn run_worker(args: &ServeArgs, home: &Home, context: &Context) -> Result<Done> {
+    let worker = worker(args, home)?;
     let lines = Lines { log: args.log };
     let line = if context.json { json!({"ready": true}).to_string() } else { "ready: runs jobs".to_owned() };
     // Whoever started the worker may have stopped reading; it works nevertheless.
     let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
-    worker(args, home).run(&lines, &context.cancel);
+    worker.run(&lines, &context.cancel);
     lines.line("stopped");
     Done::nothing(Exit::Ok)
 }
@@ -250,7 +255,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
     // Whoever started the server may have stopped reading; it serves nevertheless.
     let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
     let cancel = context.cancel.clone();
-    let works = (args.only != Some(Part::Api)).then(|| worker(args, &home));
+    let works = (args.only != Some(Part::Api)).then(|| worker(args, &home)).transpose()?;
     // The worker stops with the server, whatever ends it.
     let stop = context.cancel.child();
     std::thread::scope(|scope| {

@@ -8,6 +8,7 @@ use std::{
 
 use cofre_arm::{ApiError, Problem};
 use cofre_keyvault::Caller;
+use cofre_notify::NotificationSettings;
 use cofre_recovery::{settings::Settings, trust::kit::Place};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ pub(crate) struct Config {
     /// Where and how the service is reached.
     #[serde(default)]
     pub(crate) server: ServerSettings,
+    /// Who is told when backups fail.
+    #[serde(default)]
+    pub(crate) notifications: NotificationSettings,
     /// Key vaults of other services.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) remote_key_vaults: Vec<RemoteService>,
@@ -115,6 +119,7 @@ impl Config {
             database: None,
             settings: Settings::default(),
             server: ServerSettings::default(),
+            notifications: NotificationSettings::default(),
             remote_key_vaults: Vec::new(),
         }
     }
