@@ -12,6 +12,8 @@ pub enum Kind {
     BackupWarned,
     /// A scheduled backup was not begun in time.
     BackupMissed,
+    /// There is little room left for backups.
+    StorageLow,
     /// Nothing: somebody tries whether messages arrive.
     Test,
 }
@@ -24,6 +26,7 @@ impl Kind {
             Self::BackupFailed => "BackupFailed",
             Self::BackupWarned => "BackupWarned",
             Self::BackupMissed => "BackupMissed",
+            Self::StorageLow => "StorageLow",
             Self::Test => "Test",
         }
     }

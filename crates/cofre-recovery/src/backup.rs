@@ -239,6 +239,7 @@ impl Recovery {
         let mut item = self.backup_allowed(item, request)?;
         let kept = self.kept(&item.value, request)?;
         let cancel = run.lease().cancel();
+        self.check_room()?;
         let (machine, named) = self.preflight(&item.value.source_resource_id)?;
         let repository = self.prepare_repository(&mut item)?;
         run.start(TAKE_SNAPSHOT)?;

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     documents::unavailable,
     job::{Job, JobStatus, Operation},
+    observation::Space,
     service::{AUDIT_WRITER, Recovery, new_guid},
 };
 
@@ -28,6 +29,9 @@ struct Cursor {
     next: u64,
     /// The slots that were told of as missed, by item, while nobody has begun them.
     missed: BTreeMap<String, Timestamp>,
+    /// Whether it was told that there is little room, and there still is.
+    #[serde(default)]
+    low: bool,
 }
 
 fn unwritable(error: serde_json::Error) -> ApiError {
@@ -83,7 +87,7 @@ impl Recovery {
                 Some(cursor) => cursor,
                 None => {
                     let head = self.store().chain_head(AUDIT_WRITER).map_err(unavailable)?;
-                    Cursor { next: head.length + 1, missed: BTreeMap::new() }
+                    Cursor { next: head.length + 1, missed: BTreeMap::new(), low: false }
                 }
             };
             let ended = self.ended_jobs(cursor.next)?;
@@ -92,9 +96,17 @@ impl Recovery {
             let mut messages: Vec<_> =
                 ended.jobs.iter().filter_map(of_job).filter(|message| message.time >= since).collect();
             let missed = self.missed(&mut cursor.missed, missed_after)?;
-            if stored.is_some() && messages.is_empty() && missed.is_none() && !ended.more {
+            let space = self.space()?;
+            let low = self.is_room_low(space);
+            let room_changed = low != cursor.low;
+            let quiet = messages.is_empty() && missed.is_none() && !room_changed;
+            if stored.is_some() && quiet && !ended.more {
                 return Ok(made);
             }
+            if low && room_changed {
+                messages.push(self.room_is_low(space)?);
+            }
+            cursor.low = low;
             messages.extend(missed.into_iter().flatten());
             cursor.next = ended.next;
             let mut batch = self.batch();
@@ -142,6 +154,23 @@ impl Recovery {
         }
         *known = still;
         Ok(Some(messages))
+    }
+
+    fn room_is_low(&self, space: Space) -> Result<Notification> {
+        let reserve = self.settings().storage.reserve(space.total);
+        Ok(Notification {
+            id: new_guid()?,
+            kind: Kind::StorageLow,
+            time: self.now(),
+            summary: format!("There is little room left for backups: {} bytes.", space.free),
+            text: format!(
+                "With less than {reserve} bytes no backup begins. Add storage, delete points, or shorten the retention of \
+                 policies."
+            ),
+            resource_id: None,
+            job_id: None,
+            code: None,
+        })
     }
 
     fn missed_one(&self, item: &ResourceId, slot: Timestamp) -> Result<Notification> {

@@ -125,7 +125,13 @@ impl Recovery {
         text.family("cofre_build_info", "gauge", "The program that answers.");
         text.sample("cofre_build_info", &[("software", &self.parts().software)], 1);
         totals(&mut text, &self.job_totals()?);
-        standing(&mut text, &self.standing()?);
+        let now = self.standing()?;
+        standing(&mut text, &now);
+        let reserve = self.settings().storage.reserve(now.space.total);
+        let help = "Bytes that must be free for a backup to begin.";
+        text.single("cofre_storage_reserve_bytes", "gauge", help, reserve);
+        let help = "1 where there is less room than the setting for an alarm says.";
+        text.single("cofre_storage_alarm", "gauge", help, u8::from(self.is_room_low(now.space)));
         if let Some(bytes) = resident_bytes() {
             text.single("process_resident_memory_bytes", "gauge", "Memory that the process holds.", bytes);
         }

@@ -118,4 +118,20 @@ impl Recovery {
         let bytes = |blocks: u64| blocks.saturating_mul(fs.f_frsize);
         Ok(Space { free: bytes(fs.f_bavail), total: bytes(fs.f_blocks) })
     }
+
+    /// Refuses a backup where only the reserve is left.
+    pub(crate) fn check_room(&self) -> Result<()> {
+        let space = self.space()?;
+        let reserve = self.settings().storage.reserve(space.total);
+        if space.free >= reserve {
+            return Ok(());
+        }
+        let message = format!("{} bytes are free for backups; {reserve} are kept as a reserve", space.free);
+        Err(ApiError::new(Problem::StorageFull, message))
+    }
+
+    /// Whether there is less room than the operator wants to be warned at.
+    pub(crate) fn is_room_low(&self, space: Space) -> bool {
+        space.free < self.settings().storage.alarm(space.total)
+    }
 }

@@ -10,10 +10,12 @@ use std::{
     thread,
 };
 
-use cofre_arm::Result as ApiResult;
+use cofre_arm::{Problem, Result as ApiResult};
 use cofre_notify::{Channel, Kind, Notification, NotificationSettings, WebhookSettings};
 use cofre_recovery::{
-    settings::{ScheduleSettings, Settings},
+    restore::RecoveryType,
+    settings::{ScheduleSettings, Settings, StorageSettings},
+    storage_account::StorageAccount,
     worker::{Unobserved, Worker, WorkerOptions},
 };
 use cofre_store::Store;
@@ -71,13 +73,19 @@ impl Receiver {
     }
 }
 
+/// Settings with which there is room on every host.
+fn roomy() -> Settings {
+    let storage = StorageSettings { reserve_bytes: Some(0), alarm_bytes: Some(0) };
+    Settings { storage, ..Settings::default() }
+}
+
 fn note(world: &World) -> ApiResult<usize> {
     world.recovery.note_notifications(&["ops"], AFTER)
 }
 
 #[test]
 fn a_failed_backup_is_told_once_and_tried_until_it_is_taken() {
-    let (world, vault) = World::ready();
+    let (world, vault) = World::ready_with(roomy());
     world.at("2026-03-01T00:00:00Z");
     let item = world.plain(&vault, "web");
     let image = world.folder.path().join("vm/web.raw");
@@ -114,7 +122,7 @@ fn a_failed_backup_is_told_once_and_tried_until_it_is_taken() {
 
 #[test]
 fn what_nobody_takes_is_given_up_after_a_week() {
-    let (world, vault) = World::ready();
+    let (world, vault) = World::ready_with(roomy());
     world.at("2026-03-01T00:00:00Z");
     let item = world.plain(&vault, "web");
     note(&world).unwrap();
@@ -140,7 +148,7 @@ fn what_nobody_takes_is_given_up_after_a_week() {
 #[test]
 fn a_missed_backup_is_told_once_for_each_slot() {
     let schedule = ScheduleSettings { jitter_minutes: 0, ..ScheduleSettings::default() };
-    let (world, vault) = World::ready_with(Settings { schedule, ..Settings::default() });
+    let (world, vault) = World::ready_with(Settings { schedule, ..roomy() });
     world.at("2026-03-01T00:00:00Z");
     let item = world.plain(&vault, "web");
     let slot = world.recovery.next_run(&item).unwrap().unwrap();
@@ -166,4 +174,30 @@ fn a_missed_backup_is_told_once_for_each_slot() {
     assert_eq!(tick_at(24), []);
     assert_eq!(tick_at(27), []);
     assert_eq!(tick_at(29).len(), 1);
+}
+
+#[test]
+fn without_room_no_backup_begins_while_points_are_kept_in_order_and_restored() {
+    let (world, vault) = World::ready_with(roomy());
+    let item = world.plain(&vault, "web");
+    world.backup(&item).result.unwrap();
+    let full = StorageSettings { reserve_bytes: Some(u64::MAX), alarm_bytes: None };
+    let full = world.set_otherwise(Settings { storage: full, ..Settings::default() });
+    let (silent, cancel) = (cofre_repo::progress::Silent, cofre_repo::Cancel::new());
+    let refused = full.backup(&item, None, &silent, &cancel).unwrap().result.unwrap_err();
+    assert_eq!((refused.problem(), refused.problem().row().transient), (Problem::StorageFull, true));
+    full.clean_up(&item, &silent, &cancel).unwrap();
+    let account =
+        StorageAccount { name: "default".into(), folder: world.folder.path().join("storage/default") };
+    let kind = RecoveryType::RestoreDisks;
+    full.restore_disks(&item, "latest", &account, kind, &silent, &cancel).unwrap().result.unwrap();
+
+    assert_eq!(full.note_notifications(&["ops"], AFTER).unwrap(), 1, "it is low from the first look on");
+    assert_eq!(full.note_notifications(&["ops"], AFTER).unwrap(), 0, "told once");
+    assert!(full.metrics().unwrap().contains("\ncofre_storage_alarm 1\n"));
+    let roomy = world.set_otherwise(roomy());
+    assert!(roomy.metrics().unwrap().contains("\ncofre_storage_alarm 0\n"));
+    roomy.note_notifications(&["ops"], AFTER).unwrap();
+    roomy.backup(&item, None, &silent, &cancel).unwrap().result.unwrap();
+    assert!(full.note_notifications(&["ops"], AFTER).unwrap() >= 1, "low again, told again");
 }
