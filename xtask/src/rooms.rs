@@ -40,6 +40,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("cofre-keyvault", 2),
     room("cofre-keyvault-client", 2),
     room("cofre-compute", 2),
+    room("cofre-notify", 2),
     room("cofre-recovery", 3),
     room("cofre-deploy", 3),
     room("cofre-server", 4),

@@ -65,6 +65,8 @@ pub enum Problem {
     JobCancelFailed,
     /// The disks could not be read, stored or verified; the message says which and why.
     TransferFailed,
+    /// The room that is kept free of backups is all that is left.
+    StorageFull,
     /// The job's process was interrupted or died.
     JobInterrupted,
     /// A resource is not there.
@@ -162,6 +164,7 @@ impl Problem {
         Self::JobNotRunning,
         Self::JobCancelFailed,
         Self::TransferFailed,
+        Self::StorageFull,
         Self::JobInterrupted,
         Self::NotFound,
         Self::GroupNotFound,
@@ -391,6 +394,13 @@ impl Problem {
                 500,
                 "The disks could not be read, stored or verified.",
                 "See the cause; what was stored so far is reused by the next attempt.",
+            )),
+            Self::StorageFull => passing(row(
+                "",
+                "UserErrorStorageFull",
+                409,
+                "The storage of backups has no room but its reserve, which is kept for clean-up and restore.",
+                "Make room: add storage, delete points, or shorten the retention of policies.",
             )),
             Self::JobInterrupted => passing(row(
                 "",

@@ -23,7 +23,9 @@ use crate::{
     header::{self, Found},
     item::{ProtectedItem, ProtectionState},
     item_repository::transfer_failed,
-    job::{BackupRequest, Finished, Job, JobRequest, JobRun, Metered, NewJob, Operation, Trigger},
+    job::{
+        BackupRequest, Finished, Job, JobRequest, JobRun, Metered, NewJob, Operation, Transferred, Trigger,
+    },
     key_source::ProofAnswer,
     points::{self, DiskKeys, MachineRecord, OpenPoint, RecoveryPoint},
     retention::{Kept, PointRetention},
@@ -195,6 +197,11 @@ impl Recovery {
             ("Backup Size", report.transfer.repository_bytes_added.to_string()),
             ("Recovery Point", report.point.name.clone()),
         ])?;
+        run.transferred(Transferred {
+            disks: report.transfer.disks.iter().map(|d| d.size).sum(),
+            read: report.transfer.disks.iter().map(|d| d.bytes_read).sum(),
+            stored: report.transfer.repository_bytes_added,
+        })?;
         let status = if run.is_clean() { "Completed" } else { "CompletedWithWarnings" };
         run.complete(|| self.backup_made(item, &report.point, status))
     }
@@ -210,6 +217,7 @@ impl Recovery {
         item.value.protection_state = ProtectionState::Protected;
         item.value.last_backup_status = Some(status.to_owned());
         item.value.last_backup_time = Some(self.now());
+        item.value.last_point_time = item.value.last_point_time.max(Some(point.time));
         item.value.recover();
         let mut batch = self.batch();
         batch.changes.push(documents::replace(&item)?);
@@ -231,6 +239,7 @@ impl Recovery {
         let mut item = self.backup_allowed(item, request)?;
         let kept = self.kept(&item.value, request)?;
         let cancel = run.lease().cancel();
+        self.check_room()?;
         let (machine, named) = self.preflight(&item.value.source_resource_id)?;
         let repository = self.prepare_repository(&mut item)?;
         run.start(TAKE_SNAPSHOT)?;

@@ -34,6 +34,9 @@ pub struct ProtectedItem {
     pub last_backup_status: Option<String>,
     /// When the last backup ended.
     pub last_backup_time: Option<Timestamp>,
+    /// The time of its newest recovery point, as the backup that made it noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_point_time: Option<Timestamp>,
     /// Its repository, once there is one.
     pub repository: Option<ItemRepository>,
     /// Since when it is protected.

@@ -22,6 +22,8 @@ mod key_vaults;
 pub mod keys_back;
 pub mod kit_check;
 mod machines;
+pub mod notification;
+pub mod observation;
 pub mod outputs;
 pub mod point_details;
 pub mod points;

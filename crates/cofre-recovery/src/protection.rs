@@ -176,6 +176,7 @@ impl Recovery {
             health_details: Vec::new(),
             last_backup_status: None,
             last_backup_time: None,
+            last_point_time: None,
             repository: None,
             created: self.now(),
             last_slot: None,

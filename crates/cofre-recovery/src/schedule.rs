@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Span, Timestamp, civil};
 use crate::{
     documents,
     item::{ProtectedItem, ProtectionState},
+    job::{JobRequest, Trigger},
     policy::{DayOfWeek, Frequency, Policy, PolicyProperties},
     service::Recovery,
     settings::DaylightSaving,
@@ -91,6 +92,11 @@ fn jitter(item: &ResourceId, slot: Timestamp, most_minutes: u32) -> SignedDurati
     SignedDuration::from_secs(i64::try_from(number % seconds).unwrap_or_default())
 }
 
+/// The instant up to which the schedule of an item counts as handled.
+fn since(item: &ProtectedItem, policy: &Policy) -> Timestamp {
+    [item.last_slot, policy.scheduled_since].into_iter().flatten().fold(item.created, Timestamp::max)
+}
+
 /// The slot of an item that is still to be handled, and when its backup begins; that may be later than now.
 fn pending(
     item: &ProtectedItem,
@@ -100,8 +106,7 @@ fn pending(
     jitter_minutes: u32,
 ) -> Option<(Timestamp, Timestamp)> {
     let slot = slots.last(now)?;
-    let since = [Some(item.created), item.last_slot, policy.scheduled_since].into_iter().flatten().max();
-    if since.is_some_and(|since| slot <= since) {
+    if slot <= since(item, policy) {
         return None;
     }
     Some((slot, slot.checked_add(jitter(&item.id, slot, jitter_minutes)).ok()?))
@@ -121,9 +126,45 @@ impl Recovery {
     /// # Errors
     /// `StateUnavailable`.
     pub fn due(&self, now: Timestamp) -> Result<Vec<Due>> {
+        let mut due = Vec::new();
+        self.scheduled(|item, policy, slots, jitter_minutes| {
+            match pending(&item, policy, slots, now, jitter_minutes) {
+                Some((slot, begin)) if begin <= now => due.push(Due { item: item.id, slot }),
+                _ => {}
+            }
+        })?;
+        Ok(due)
+    }
+
+    /// Scheduled backups whose time has come and that nobody has begun, each item once with its oldest such slot: those
+    /// that are still to be submitted, and those that wait for a worker.
+    ///
+    /// # Errors
+    /// `StateUnavailable`.
+    pub fn not_begun(&self, now: Timestamp) -> Result<Vec<Due>> {
+        let mut late = Vec::new();
+        self.scheduled(|item, policy, slots, jitter_minutes| {
+            let first = slots.next(since(&item, policy)).filter(|slot| {
+                slot.checked_add(jitter(&item.id, *slot, jitter_minutes)).is_ok_and(|begin| begin <= now)
+            });
+            late.extend(first.map(|slot| Due { item: item.id, slot }));
+        })?;
+        for (job, _) in self.unended_jobs()?.into_iter().filter(|(_, row)| row.owner.is_none()) {
+            if let (Some(item), Some(JobRequest::Backup(request))) = (job.item_id, job.request)
+                && let Trigger::Schedule { slot } = request.trigger
+            {
+                late.push(Due { item, slot });
+            }
+        }
+        late.sort_by_cached_key(|due| (due.item.key(), due.slot));
+        late.dedup_by(|next, first| next.item == first.item);
+        Ok(late)
+    }
+
+    /// Shows `look` each item whose policy has a schedule that counts for it, with the most minutes of jitter.
+    fn scheduled(&self, mut look: impl FnMut(ProtectedItem, &Policy, &Slots, u32)) -> Result<()> {
         let settings = &self.settings().schedule;
         let mut policies: HashMap<ResourceId, Option<(Policy, Slots)>> = HashMap::new();
-        let mut due = Vec::new();
         for item in self.items(None)?.into_iter().filter(Self::is_scheduled) {
             if !policies.contains_key(&item.policy_id) {
                 let policy = documents::find::<Policy>(self.store(), &item.policy_id)?.map(|p| p.value);
@@ -133,13 +174,11 @@ impl Recovery {
                 });
                 policies.insert(item.policy_id.clone(), usable);
             }
-            let Some(Some((policy, slots))) = policies.get(&item.policy_id) else { continue };
-            match pending(&item, policy, slots, now, settings.jitter_minutes) {
-                Some((slot, begin)) if begin <= now => due.push(Due { item: item.id, slot }),
-                _ => {}
+            if let Some(Some((policy, slots))) = policies.get(&item.policy_id) {
+                look(item, policy, slots, settings.jitter_minutes);
             }
         }
-        Ok(due)
+        Ok(())
     }
 
     /// When the next scheduled backup of an item begins; now where one is due. None when its protection is

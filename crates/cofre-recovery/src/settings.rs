@@ -19,8 +19,37 @@ pub struct Settings {
     pub key_vault_suffix: String,
     /// When scheduled backups begin.
     pub schedule: ScheduleSettings,
+    /// Room that is kept free.
+    pub storage: StorageSettings,
     /// Hours that data wait after no point needs them any more, before they are deleted.
     pub prune_grace_hours: u32,
+}
+
+/// Room that is kept free on the file system of repositories.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct StorageSettings {
+    /// Bytes that must be free for a backup to begin; the smaller of 1 GiB and a hundredth of all where none is set. So
+    /// there is room for clean-up, which writes before it deletes, and for the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve_bytes: Option<u64>,
+    /// Bytes below which the operator is warned; four times the reserve where none is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm_bytes: Option<u64>,
+}
+
+impl StorageSettings {
+    /// Bytes that must be free, of so many in all.
+    #[must_use]
+    pub fn reserve(&self, total: u64) -> u64 {
+        self.reserve_bytes.unwrap_or((1 << 30).min(total / 100))
+    }
+
+    /// Bytes below which the operator is warned, of so many in all.
+    #[must_use]
+    pub fn alarm(&self, total: u64) -> u64 {
+        self.alarm_bytes.unwrap_or(self.reserve(total).saturating_mul(4))
+    }
 }
 
 /// When scheduled backups begin.
@@ -143,6 +172,7 @@ impl Default for Settings {
             plain_template_since: Timestamp::from_second(PLAIN_TEMPLATE_SINCE).unwrap_or_default(),
             key_vault_suffix: "vault.localhost".to_owned(),
             schedule: ScheduleSettings::default(),
+            storage: StorageSettings::default(),
             prune_grace_hours: 24,
         }
     }

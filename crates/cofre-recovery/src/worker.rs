@@ -8,6 +8,7 @@ use std::{
 };
 
 use cofre_arm::{ApiError, Problem, Result};
+use cofre_notify::Channel;
 use cofre_repo::{Cancel, progress::Silent};
 use cofre_store::{Change, ErrorKind};
 use jiff::SignedDuration;
@@ -21,6 +22,9 @@ use crate::{
 
 /// How often a worker looks for jobs that other processes asked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a worker looks for messages that are to be sent.
+const DELIVER_EVERY: Duration = Duration::from_secs(5);
 
 /// How a worker works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +64,31 @@ impl WorkerObserver for Unobserved {}
 pub struct Worker {
     recovery: Arc<Recovery>,
     options: WorkerOptions,
+    notifier: Option<Notifier>,
+}
+
+/// Whom a worker tells, and of what.
+struct Notifier {
+    channels: Vec<Box<dyn Channel>>,
+    missed_after: SignedDuration,
 }
 
 impl Worker {
     /// A worker.
     #[must_use]
     pub fn new(recovery: Arc<Recovery>, options: WorkerOptions) -> Self {
-        Self { recovery, options }
+        Self { recovery, options, notifier: None }
+    }
+
+    /// Tells these receivers when backups fail, need attention, or are not begun so long after their time.
+    #[must_use]
+    pub fn with_notifications(
+        mut self,
+        channels: Vec<Box<dyn Channel>>,
+        missed_after: SignedDuration,
+    ) -> Self {
+        self.notifier = (!channels.is_empty()).then_some(Notifier { channels, missed_after });
+        self
     }
 
     /// Works until `cancel` is set. Jobs that run then are given back, and wait for another worker.
@@ -76,6 +98,8 @@ impl Worker {
                 scope.spawn(|| self.work(observer, cancel));
             }
             scope.spawn(|| self.clean_up_often(observer, cancel));
+            // receivers may be slow: nothing else waits for them
+            scope.spawn(|| self.deliver_often(observer, cancel));
             self.look_after(observer, cancel);
         });
     }
@@ -124,9 +148,35 @@ impl Worker {
                 observer.failed(what, &e);
             }
         };
+        // before a backup that is late is submitted and looks as if it had not been
+        failed("noting what is to be told", self.note_notifications());
         failed("ending jobs of processes that died", recovery.close_orphaned_jobs().map(|_| ()));
         failed("submitting scheduled backups", recovery.submit_due(observer));
         failed("submitting removals", recovery.submit_removals().map(|_| ()));
+    }
+
+    fn note_notifications(&self) -> Result<()> {
+        let Some(notifier) = &self.notifier else { return Ok(()) };
+        let names: Vec<_> = notifier.channels.iter().map(|channel| channel.name()).collect();
+        self.recovery.note_notifications(&names, notifier.missed_after).map(|_| ())
+    }
+
+    /// Sends the messages whose time has come.
+    pub fn deliver(&self, observer: &dyn WorkerObserver) {
+        let Some(notifier) = &self.notifier else { return };
+        let done = self.recovery.deliver_notifications(&notifier.channels);
+        match done {
+            Ok(delivery) => {
+                delivery.failures.iter().for_each(|e| observer.failed("sending a notification", e));
+            }
+            Err(e) => observer.failed("sending notifications", &e),
+        }
+    }
+
+    fn deliver_often(&self, observer: &dyn WorkerObserver, cancel: &Cancel) {
+        if self.notifier.is_some() {
+            repeat(DELIVER_EVERY, cancel, || self.deliver(observer));
+        }
     }
 
     /// Deletes the points of all items whose date has passed, unless a worker did so within the period that the

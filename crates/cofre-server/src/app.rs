@@ -16,6 +16,7 @@ use crate::{
     identity::{self, Identity, Tokens},
     keyvault,
     limits::Limits,
+    metrics::{self, Metrics, MetricsSource},
 };
 
 /// What a service is made of.
@@ -45,6 +46,7 @@ pub struct Parts {
 /// The service.
 pub struct App {
     pub(crate) parts: Parts,
+    pub(crate) metrics: Option<Arc<Metrics>>,
 }
 
 impl fmt::Debug for App {
@@ -102,7 +104,14 @@ impl App {
     /// A service of these parts.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self { parts, metrics: None }
+    }
+
+    /// Answers `/metrics` too.
+    #[must_use]
+    pub fn with_metrics(mut self, source: Arc<dyn MetricsSource>) -> Self {
+        self.metrics = Some(Arc::new(Metrics::new(source)));
+        self
     }
 
     /// Answers a request; blocks while the database or a key is at work.
@@ -139,6 +148,12 @@ impl App {
             (Method::Get | Method::Head, ["readyz"]) => {
                 self.parts.store.version().map_err(crate::directory::unavailable)?;
                 Ok(Answer::ok(&json!({"status": "ok"})))
+            }
+            (Method::Get | Method::Head, ["metrics"]) => {
+                let session = self.session(call, MANAGEMENT_AUDIENCE)?;
+                session.authorize(metrics::ACTION, &self.parts.directory.subscription_scope())?;
+                let metrics = self.metrics.as_ref().ok_or_else(|| Refusal::no_such_path("/metrics"))?;
+                metrics.answer()
             }
             (Method::Get, ["metadata", "endpoints"]) => Ok(Answer::ok(&identity::endpoints(call, addresses))),
             (Method::Get, ["adfs", ".well-known", "openid-configuration"])

@@ -8,9 +8,11 @@ pub mod http;
 pub mod identity;
 mod keyvault;
 pub mod limits;
+mod metrics;
 mod server;
 pub mod tls;
 mod tunnel;
 
 pub use app::{App, Parts};
+pub use metrics::MetricsSource;
 pub use server::{Answered, Observer, Server, bind};

@@ -34,7 +34,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     App,
     http::{self, Answer},
-    tunnel,
+    metrics, tunnel,
 };
 
 /// Connections that are open at the same time.
@@ -79,6 +79,7 @@ pub struct Server {
     tls: Arc<ServerConfig>,
     listener: std::net::TcpListener,
     proxy: Option<std::net::TcpListener>,
+    metrics: Option<std::net::TcpListener>,
     observer: Arc<dyn Observer>,
 }
 
@@ -159,7 +160,15 @@ impl Server {
         proxy: Option<std::net::TcpListener>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self { app: Arc::new(app), tls, listener, proxy, observer }
+        Self { app: Arc::new(app), tls, listener, proxy, metrics: None, observer }
+    }
+
+    /// Answers `GET /metrics` on a socket of its own too, without TLS and without a token: for a socket that this host
+    /// alone reaches.
+    #[must_use]
+    pub fn with_metrics_on(mut self, listener: std::net::TcpListener) -> Self {
+        self.metrics = Some(listener);
+        self
     }
 
     /// Serves until `stop` says so, then lets the requests that run come to their end.
@@ -193,6 +202,10 @@ impl Server {
             let proxy = TcpListener::from_std(proxy).map_err(failed)?;
             let addresses = self.app.parts.addresses.clone();
             tokio::spawn(tunnel::serve(proxy, port, addresses, Arc::new(Semaphore::new(CONNECTIONS))));
+        }
+        if let (Some(listener), Some(metrics)) = (self.metrics, &self.app.metrics) {
+            let listener = TcpListener::from_std(listener).map_err(failed)?;
+            tokio::spawn(metrics::serve(listener, metrics.clone()));
         }
         tokio::spawn(housekeeping(shared.clone()));
         let router = Router::new().fallback(handle).with_state(shared.clone());

@@ -317,6 +317,14 @@ impl Store {
             .wait(async { points::count(&mut self.shared.backend.reader().await?, item).await })
     }
 
+    /// How many recovery points all items have together, in whatever state.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn count_all_points(&self) -> Result<u64> {
+        self.shared.executor.wait(async { points::count_all(&mut self.shared.backend.reader().await?).await })
+    }
+
     /// Events of a writer in their order, from the sequence `from` on, at most `limit`.
     ///
     /// # Errors

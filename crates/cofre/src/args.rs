@@ -10,8 +10,8 @@ use jiff::SignedDuration;
 
 use crate::{
     control::{
-        audit, backup, host, init, job, keyvault, kit, policy, principal, protection, recoverypoint, restore,
-        role, serve, vault, vm,
+        audit, backup, host, init, job, keyvault, kit, notifications, policy, principal, protection,
+        recoverypoint, restore, role, serve, vault, vm,
     },
     demo,
     disk_spec::{ChangedSpec, DiskSpec},
@@ -116,6 +116,9 @@ pub(crate) enum Command {
     /// What was done, and whether the record of it is whole
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// Who is told when backups fail
+    #[command(subcommand)]
+    Notifications(notifications::NotificationsCommand),
     /// Works on a repository, with no server and no other state
     #[command(subcommand)]
     Repo(RepoCommand),

@@ -95,6 +95,7 @@ fn run(command: Command, context: &Context, aloud: bool) -> Result<Done> {
         Command::Restore(command) => control::restore::run(command, context),
         Command::Kit(command) => control::kit::run(command, context),
         Command::Audit(command) => control::audit::run(command, context),
+        Command::Notifications(command) => control::notifications::run(command, context),
         Command::Repo(command) => repo::run(command, context),
         Command::Disk(DiskCommand::Inspect(args)) => disk::inspect(&args),
         Command::Disk(DiskCommand::Prove(args)) => disk::prove(&args, context),

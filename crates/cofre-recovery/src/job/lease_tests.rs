@@ -24,6 +24,7 @@ fn job() -> Job {
         request: Some(JobRequest::Backup(BackupRequest::user())),
         user_triggered: true,
         progress: None,
+        transferred: None,
         adopted: false,
         attempts: Vec::new(),
         take_overs: 0,

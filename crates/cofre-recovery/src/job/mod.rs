@@ -61,6 +61,9 @@ pub struct Job {
     /// How far the transfer got.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgress>,
+    /// What a backup moved, once it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transferred: Option<Transferred>,
     /// Whether the worker that ended it found its work done by another.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
@@ -102,6 +105,18 @@ impl JobProgress {
         let done = u128::from(self.bytes_done.min(self.bytes_total)) * 100;
         u8::try_from(done / u128::from(self.bytes_total.max(1))).unwrap_or(100)
     }
+}
+
+/// What a backup moved, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transferred {
+    /// Of the disks, holes included.
+    pub disks: u64,
+    /// Read from the disks.
+    pub read: u64,
+    /// Added to the repository.
+    pub stored: u64,
 }
 
 /// An attempt that failed for a reason that may pass.

@@ -38,6 +38,12 @@ impl Recovery {
         self.now() - SignedDuration::from_secs(seconds)
     }
 
+    /// Jobs that have not ended, the oldest first, with their rows; those without an owner wait for a worker.
+    pub(crate) fn unended_jobs(&self) -> Result<Vec<(Job, JobRow)>> {
+        let rows = self.store().running().map_err(unavailable)?.into_iter();
+        rows.map(|row| Ok((record::decode(&row)?, row))).collect()
+    }
+
     /// Takes the oldest job that can be had.
     pub(crate) fn claim(&self, worker: &str, cancel: &Cancel) -> Result<Option<JobRun<'_>>> {
         let rows = self.store().claimable(self.now(), self.stale(), LOOK).map_err(unavailable)?;

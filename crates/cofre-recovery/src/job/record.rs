@@ -120,6 +120,7 @@ impl NewJob<'_> {
             request: self.request,
             user_triggered: self.user_triggered,
             progress: None,
+            transferred: None,
             adopted: false,
             attempts: Vec::new(),
             take_overs: 0,

@@ -8,7 +8,7 @@ use cofre_store::{Batch, ErrorKind, JobChange, JobRow};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Attempt, ErrorDetail, Job, JobStatus, NewJob, TaskStatus,
+    Attempt, ErrorDetail, Job, JobStatus, NewJob, TaskStatus, Transferred,
     lease::Lease,
     record::{self, Owner, end_tasks},
 };
@@ -133,6 +133,14 @@ impl<'a> JobRun<'a> {
         self.lease.change(|job| {
             job.property_bag
                 .extend(properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+            Ok(())
+        })
+    }
+
+    /// Notes what was moved.
+    pub(crate) fn transferred(&self, transferred: Transferred) -> Result<()> {
+        self.lease.change(|job| {
+            job.transferred = Some(transferred);
             Ok(())
         })
     }

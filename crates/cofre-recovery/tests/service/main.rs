@@ -8,6 +8,8 @@ mod capture;
 mod clean_up;
 mod jobs;
 mod limits;
+mod notifications;
+mod observation;
 mod policies;
 mod protection;
 mod schedule;

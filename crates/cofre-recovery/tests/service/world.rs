@@ -215,6 +215,11 @@ impl World {
         Arc::new(self.parts.service(Arc::new(store)))
     }
 
+    /// Another service on the same state, with other settings.
+    pub(crate) fn set_otherwise(&self, settings: Settings) -> Arc<Recovery> {
+        Arc::new(Shared { settings, ..self.parts.clone() }.service(self.store.clone()))
+    }
+
     /// A vault `v1`, and a key vault with access granted and a key in it.
     pub(crate) fn ready() -> (Self, ResourceId) {
         Self::ready_with(Settings::default())

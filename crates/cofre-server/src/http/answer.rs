@@ -28,6 +28,12 @@ impl Answer {
         Self { status, headers: Vec::new(), body: Some(body.to_string().into_bytes()) }
     }
 
+    /// An answer with a body that is no JSON.
+    pub(crate) fn text(status: u16, content_type: &str, body: String) -> Self {
+        let headers = vec![("content-type", content_type.to_owned())];
+        Self { status, headers, body: Some(body.into_bytes()) }
+    }
+
     /// 200 with a body.
     #[must_use]
     pub fn ok(body: &Value) -> Self {

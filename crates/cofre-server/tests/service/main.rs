@@ -11,6 +11,7 @@ mod bad_input;
 mod data_plane;
 mod login;
 mod machines;
+mod metrics;
 mod permissions;
 mod protection;
 mod recovery_vaults;

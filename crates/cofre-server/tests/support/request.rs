@@ -6,7 +6,7 @@ use axum::{
 };
 use cofre_server::{
     App,
-    http::{Call, Method, Refusal, Target},
+    http::{Answer, Call, Method, Refusal, Target},
 };
 use serde_json::Value;
 
@@ -85,19 +85,7 @@ impl<'a> Request<'a> {
     /// Calls the service. Whatever was asked, it must not have failed through its own fault, the body is JSON, and a
     /// refusal has a code and a message in the shape of its plane.
     pub(crate) fn send(self) -> Reply {
-        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
-        let answer = match Target::parse(path, query) {
-            Ok(target) => self.app.answer(&Call {
-                id: "00000000-0000-4000-8000-000000000000".into(),
-                method: self.method,
-                target,
-                host: self.host,
-                headers: self.headers,
-                body: Bytes::from(self.body),
-                peer: self.peer,
-            }),
-            Err(error) => Refusal::from(error).into_answer(),
-        };
+        let answer = self.answer();
         let body = answer.body();
         let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(body).unwrap() };
         let header = |name| answer.header(name).map(str::to_owned);
@@ -115,6 +103,30 @@ impl<'a> Request<'a> {
             assert!(!reply.code().is_empty() && !reply.message().is_empty(), "{reply:?}");
         }
         reply
+    }
+
+    /// Calls the service for what is no JSON: its type, and the text.
+    pub(crate) fn text(self) -> (Option<String>, String) {
+        let answer = self.answer();
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        let text = String::from_utf8(answer.body().to_vec()).unwrap();
+        (answer.header("content-type").map(str::to_owned), text)
+    }
+
+    fn answer(self) -> Answer {
+        let (path, query) = self.target.split_once('?').unwrap_or((&self.target, ""));
+        match Target::parse(path, query) {
+            Ok(target) => self.app.answer(&Call {
+                id: "00000000-0000-4000-8000-000000000000".into(),
+                method: self.method,
+                target,
+                host: self.host,
+                headers: self.headers,
+                body: Bytes::from(self.body),
+                peer: self.peer,
+            }),
+            Err(error) => Refusal::from(error).into_answer(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread::JoinHandle,
     time::Duration,
@@ -13,7 +13,7 @@ use std::{
 
 use cofre_keyvault::Clock as _;
 use cofre_server::{
-    Answered, Observer, Server, bind,
+    Answered, MetricsSource, Observer, Server, bind,
     tls::{TlsFiles, certificate_names},
 };
 use rustls::{
@@ -41,10 +41,28 @@ impl Observer for Log {
     }
 }
 
+/// Metrics that count how often they are asked for.
+#[derive(Default)]
+pub(crate) struct Counted(AtomicU32);
+
+impl Counted {
+    pub(crate) fn asked(&self) -> u32 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl MetricsSource for Counted {
+    fn metrics(&self) -> cofre_arm::Result<String> {
+        let asked = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        Ok(format!("# TYPE asked counter\nasked {asked}\n"))
+    }
+}
+
 /// A server that runs until it is dropped.
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) proxy: SocketAddr,
+    pub(crate) metrics: SocketAddr,
     pub(crate) operator: Client,
     log: Arc<Log>,
     tls: Arc<ClientConfig>,
@@ -75,6 +93,8 @@ impl Served {
     pub(crate) fn new() -> Self {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let proxy = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let metrics = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let metrics_address = metrics.local_addr().unwrap();
         let (address, proxy_address) = (listener.local_addr().unwrap(), proxy.local_addr().unwrap());
         let world = World::reached_at(address.port(), 0);
         let files = TlsFiles::new(world.folder());
@@ -93,12 +113,14 @@ impl Served {
             .with_no_client_auth();
         let (log, stop) = (Arc::new(Log::default()), Arc::new(AtomicBool::new(false)));
         let World { app, operator, folder, .. } = world;
-        let server = Server::new(app, config, listener, Some(proxy), log.clone());
+        let app = app.with_metrics(Arc::new(Counted::default()));
+        let server = Server::new(app, config, listener, Some(proxy), log.clone()).with_metrics_on(metrics);
         let asked = stop.clone();
         let thread = std::thread::spawn(move || server.run(move || asked.load(Ordering::Relaxed)).unwrap());
         Self {
             address,
             proxy: proxy_address,
+            metrics: metrics_address,
             operator,
             log,
             tls: Arc::new(tls),

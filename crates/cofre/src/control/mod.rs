@@ -7,6 +7,7 @@ pub(crate) mod init;
 pub(crate) mod job;
 pub(crate) mod keyvault;
 pub(crate) mod kit;
+pub(crate) mod notifications;
 mod outcome;
 pub(crate) mod policy;
 pub(crate) mod principal;

@@ -10,19 +10,27 @@ use clap::{Args, ValueEnum};
 use cofre_arm::ApiError;
 use cofre_keyvault::{Clock as _, SystemClock};
 use cofre_recovery::{
+    Recovery,
     job::Job,
     worker::{Worker, WorkerObserver, WorkerOptions},
 };
 use cofre_repo::process::Process;
 use cofre_server::{
-    Answered, App, Observer, Parts, Server, bind,
+    Answered, App, MetricsSource, Observer, Parts, Server, bind,
     identity::{TokenKey, Tokens},
     limits::Limits,
     tls::certificate_names,
 };
+use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::{Context, exit::Exit, home::Home, output::Done, report::Result};
+use crate::{
+    Context,
+    exit::Exit,
+    home::Home,
+    output::Done,
+    report::{Report, Result},
+};
 
 pub(crate) const EXAMPLES: &str = "The server runs until it gets SIGTERM or SIGINT; requests that run are let come to their end. It says `ready` on standard
 output when it takes requests, and writes its log to standard error. It also runs jobs and schedules; a job that runs when
@@ -133,21 +141,43 @@ impl WorkerObserver for Lines {
     }
 }
 
-fn worker(args: &ServeArgs, home: &Home) -> Worker {
+fn worker(args: &ServeArgs, home: &Home) -> Result<Worker> {
     let name = args.worker_name.clone().unwrap_or_else(|| Process::this().describe());
     let slots = args.slots.map_or(home.config.settings.jobs.slots, usize::from);
-    Worker::new(home.recovery.clone(), WorkerOptions { name, slots })
+    let notifications = &home.config.notifications;
+    let missed_after = SignedDuration::from_mins(notifications.missed_after_minutes.into());
+    let worker = Worker::new(home.recovery.clone(), WorkerOptions { name, slots });
+    Ok(worker.with_notifications(notifications.channels()?, missed_after))
 }
 
 /// Runs jobs and nothing else.
 fn run_worker(args: &ServeArgs, home: &Home, context: &Context) -> Result<Done> {
+    let worker = worker(args, home)?;
     let lines = Lines { log: args.log };
     let line = if context.json { json!({"ready": true}).to_string() } else { "ready: runs jobs".to_owned() };
     // Whoever started the worker may have stopped reading; it works nevertheless.
     let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
-    worker(args, home).run(&lines, &context.cancel);
+    worker.run(&lines, &context.cancel);
     lines.line("stopped");
     Done::nothing(Exit::Ok)
+}
+
+/// Refuses an address that other hosts reach.
+fn local_only(what: &str, address: SocketAddr, advice: &str) -> Result<()> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    let message = format!("{what} would listen on {address}, where other hosts reach it");
+    Err(ApiError::invalid(message).recommend(advice).into())
+}
+
+/// What the service knows of itself.
+struct Watched(Arc<Recovery>);
+
+impl MetricsSource for Watched {
+    fn metrics(&self) -> cofre_arm::Result<String> {
+        self.0.metrics()
+    }
 }
 
 pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
@@ -160,15 +190,20 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
     let listener = bind(args.listen.unwrap_or(settings.listen))?;
     let address = listener.local_addr().unwrap_or(settings.listen);
     let proxy_address = args.proxy_listen.or(settings.proxy_listen).filter(|_| !args.no_proxy);
-    if let Some(proxy) = proxy_address.filter(|proxy| !proxy.ip().is_loopback()) {
-        return Err(ApiError::invalid(format!(
-            "the proxy would listen on {proxy}, where other hosts reach it"
-        ))
-        .recommend(
+    if let Some(address) = proxy_address {
+        local_only(
+            "the proxy",
+            address,
             "Choose an address of 127.0.0.0/8 with `--proxy-listen`, or `--no-proxy` and names in DNS.",
-        )
-        .into());
+        )?;
     }
+    let metrics = settings.metrics_listen.map(|address| {
+        let advice = "Choose an address of 127.0.0.0/8 as `server.metricsListen`. Others read `/metrics` with a token.";
+        local_only("the socket for metrics", address, advice)?;
+        Ok::<_, Report>(bind(address)?)
+    });
+    let metrics = metrics.transpose()?;
+    let metrics_address = metrics.as_ref().and_then(|metrics| metrics.local_addr().ok());
     let proxy = proxy_address.map(bind).transpose()?;
     let proxy_address = proxy.as_ref().and_then(|proxy| proxy.local_addr().ok());
 
@@ -194,14 +229,20 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
         limits: Limits::new(settings.requests_per_second),
         clock,
     });
+    let app = app.with_metrics(Arc::new(Watched(home.recovery.clone())));
     let lines = Arc::new(Lines { log: args.log });
     let server = Server::new(app, tls_config, listener, proxy, lines.clone());
+    let server = match metrics {
+        Some(metrics) => server.with_metrics_on(metrics),
+        None => server,
+    };
 
     let ready = json!({
         "ready": true,
         "armEndpoint": addresses.base(),
         "listen": address.to_string(),
         "connectProxy": proxy_address.map(|proxy| format!("http://{proxy}")),
+        "metrics": metrics_address.map(|metrics| format!("http://{metrics}/metrics")),
         "caFile": tls.authority().display().to_string(),
     });
     let line = if context.json {
@@ -214,7 +255,7 @@ pub(crate) fn run(args: &ServeArgs, context: &Context) -> Result<Done> {
     // Whoever started the server may have stopped reading; it serves nevertheless.
     let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
     let cancel = context.cancel.clone();
-    let works = (args.only != Some(Part::Api)).then(|| worker(args, &home));
+    let works = (args.only != Some(Part::Api)).then(|| worker(args, &home)).transpose()?;
     // The worker stops with the server, whatever ends it.
     let stop = context.cancel.child();
     std::thread::scope(|scope| {

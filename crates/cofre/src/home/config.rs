@@ -8,6 +8,7 @@ use std::{
 
 use cofre_arm::{ApiError, Problem};
 use cofre_keyvault::Caller;
+use cofre_notify::NotificationSettings;
 use cofre_recovery::{settings::Settings, trust::kit::Place};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ pub(crate) struct Config {
     /// Where and how the service is reached.
     #[serde(default)]
     pub(crate) server: ServerSettings,
+    /// Who is told when backups fail.
+    #[serde(default)]
+    pub(crate) notifications: NotificationSettings,
     /// Key vaults of other services.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) remote_key_vaults: Vec<RemoteService>,
@@ -53,6 +57,9 @@ pub(crate) struct ServerSettings {
     pub(crate) listen: SocketAddr,
     /// The address of the proxy that finds key vaults by name; none is no proxy.
     pub(crate) proxy_listen: Option<SocketAddr>,
+    /// An address of this host alone where metrics are answered without a token; none is no such address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
     /// The name that clients use for the server.
     pub(crate) host: String,
     /// Requests a second that one caller may send; 0 is any number.
@@ -65,6 +72,7 @@ impl Default for ServerSettings {
         Self {
             listen: local(8443),
             proxy_listen: Some(local(8444)),
+            metrics_listen: None,
             host: "localhost".to_owned(),
             requests_per_second: 2000,
         }
@@ -111,6 +119,7 @@ impl Config {
             database: None,
             settings: Settings::default(),
             server: ServerSettings::default(),
+            notifications: NotificationSettings::default(),
             remote_key_vaults: Vec::new(),
         }
     }
