@@ -2,6 +2,7 @@
 //! containers and items ([`names`]), URLs of key vault objects ([`object_url`]), roles ([`roles`]), and errors that come
 //! from one catalogue ([`catalogue`], [`error`]).
 
+pub mod absent;
 pub mod catalogue;
 pub mod error;
 pub mod id;

@@ -8,7 +8,7 @@
 use cofre_arm::{ApiError, Problem, ResourceId, Result};
 use cofre_compute::{Consistency as SnapshotConsistency, Snapshot, VirtualMachine};
 use cofre_repo::{
-    Cancel, PointId, Repository,
+    Cancel, PointId, Repository, failpoint,
     ingest::{DiskInput, IngestReport, IngestRequest, ParentChoice},
     point::{Consistency, KeyFile},
     progress::Progress,
@@ -256,6 +256,7 @@ impl Recovery {
         };
         let taken = self.take(machine, named, &id, earlier.as_ref())?;
         progress.end();
+        failpoint::reached("backup.snapshot-taken");
         interrupted(cancel)?;
         self.warn_of_keys(run, &repository, &taken)?;
         run.done()?;
@@ -280,6 +281,7 @@ impl Recovery {
         let metered = Metered { lease: run.lease(), inner: progress };
         let transfer =
             repository.ingest_guarded(&request, &**run.lease(), &metered, cancel).map_err(transfer_failed)?;
+        failpoint::reached("backup.published");
         let point = self.point_of(&repository, &id)?;
         Ok(BackupReport { point, transfer })
     }

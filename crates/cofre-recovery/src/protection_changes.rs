@@ -2,7 +2,7 @@
 //! transaction, and a refusal leaves no job.
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result};
-use cofre_repo::Cancel;
+use cofre_repo::{Cancel, failpoint};
 use cofre_store::Batch;
 
 use crate::{
@@ -30,6 +30,7 @@ impl Recovery {
             user_triggered: true,
         };
         let run = JobRun::begin(self, new, &Cancel::new())?;
+        failpoint::reached("protection.begun");
         let made = std::cell::RefCell::new(None);
         let done = run.complete(|| {
             let (batch, item) = work()?;

@@ -7,6 +7,7 @@
 use std::{fs, io};
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result};
+use cofre_repo::failpoint;
 use cofre_store::{Batch, Change, PointChange};
 use jiff::SignedDuration;
 
@@ -131,6 +132,7 @@ impl Recovery {
             let mut batch = self.batch();
             batch.changes.push(documents::replace(&item)?);
             self.commit(&batch)?;
+            failpoint::reached("removal.begun");
         }
         if let Some(repository) = &item.value.repository {
             // nobody else removes at the same time: another worker may have been given the job
@@ -149,6 +151,7 @@ impl Recovery {
                 }
             }
         }
+        failpoint::reached("removal.repository-removed");
         run.complete(|| {
             let mut batch = self.batch();
             let Some(item) = documents::find::<ProtectedItem>(self.store(), id)? else { return Ok(batch) };

@@ -5,7 +5,7 @@
 
 use cofre_arm::{ApiError, ObjectUrl, Problem, ResourceId, Result};
 use cofre_disk::{VhdIdentity, vhd};
-use cofre_repo::{Cancel, progress::Progress, repository::PointSelector};
+use cofre_repo::{Cancel, failpoint, progress::Progress, repository::PointSelector};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -195,6 +195,7 @@ impl Recovery {
         let container_name = container_name(&job, run.lease().epoch());
         let wanted = wanted(&open, request)?;
         let container = Container::create(account, &container_name)?;
+        failpoint::reached("restore.container-made");
         let disks: Vec<_> = wanted
             .into_iter()
             .map(|disk| {
@@ -230,6 +231,7 @@ impl Recovery {
         for disk in &disks {
             bytes_written += restore_disk(&open, &container, disk, &metered, run.lease().cancel())?;
         }
+        failpoint::reached("restore.disks-written");
         let settings = self.settings();
         let cutoff = if open.keys.is_some() {
             settings.encrypted_template_since

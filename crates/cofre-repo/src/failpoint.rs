@@ -36,8 +36,24 @@ pub const KEY_VAULT_NAMES: &[&str] =
 pub const RECOVERY_NAMES: &[&str] =
     &["policy.stored", "clean-up.rows-expired", "clean-up.snapshots-deleted", "clean-up.rows-deleted"];
 
-/// The process is at the instant `name`, one of [`NAMES`], [`HOME_NAMES`], [`KEY_VAULT_NAMES`] or
-/// [`RECOVERY_NAMES`].
+/// Names of instants in the life of a job, and of what jobs do outside a repository.
+pub const JOB_NAMES: &[&str] = &[
+    "job.submitted",
+    "job.claimed",
+    "job.beaten",
+    "job.before-end",
+    "job.ended",
+    "backup.snapshot-taken",
+    "backup.published",
+    "restore.container-made",
+    "restore.disks-written",
+    "protection.begun",
+    "removal.begun",
+    "removal.repository-removed",
+];
+
+/// The process is at the instant `name`, one of [`NAMES`], [`HOME_NAMES`], [`KEY_VAULT_NAMES`],
+/// [`RECOVERY_NAMES`] or [`JOB_NAMES`].
 #[inline]
 pub fn reached(name: &'static str) {
     #[cfg(feature = "failpoints")]
@@ -53,7 +69,8 @@ mod armed {
     static VISITS: AtomicU32 = AtomicU32::new(0);
 
     pub(super) fn reached(name: &'static str) {
-        let all = [super::NAMES, super::HOME_NAMES, super::KEY_VAULT_NAMES, super::RECOVERY_NAMES];
+        use super::{HOME_NAMES, JOB_NAMES, KEY_VAULT_NAMES, NAMES, RECOVERY_NAMES};
+        let all = [NAMES, HOME_NAMES, KEY_VAULT_NAMES, RECOVERY_NAMES, JOB_NAMES];
         let mut names = all.into_iter().flatten();
         debug_assert!(names.any(|listed| *listed == name), "{name} is not listed");
         let Ok(wanted) = std::env::var("COFRE_FAILPOINT") else { return };

@@ -33,7 +33,14 @@ fn first_line(path: impl AsRef<Path>) -> String {
 /// Field 22 of `/proc/PID/stat`, counted behind the command name, which may hold anything.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().nth(19)?.parse().ok()
+    let fields: Vec<_> = stat.get(stat.rfind(')')? + 1..)?.split_ascii_whitespace().collect();
+    // One that has ended stays in the table until its parent has asked how; it may be a parent that never does.
+    // Its first thread may have ended before others that still write.
+    if matches!(*fields.first()?, "Z" | "X") && fields.get(17)?.parse().is_ok_and(|threads: u32| threads <= 1)
+    {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
 }
 
 impl Process {
@@ -80,6 +87,23 @@ impl Process {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_ended_is_dead_though_nobody_asked_how() {
+        let me = Process::this();
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let started = start_time(child.id()).unwrap();
+        let other = Process { pid: child.id(), started, ..me.clone() };
+        assert!(!other.is_dead(&me));
+        drop(child.stdin.take());
+        let ended = || fs::read_to_string(format!("/proc/{}/stat", other.pid)).unwrap().contains(") Z ");
+        while !ended() {
+            std::thread::yield_now();
+        }
+        assert!(other.is_dead(&me));
+        child.wait().unwrap();
+    }
 
     #[test]
     fn only_a_process_that_could_be_seen_is_called_dead() {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use cofre_arm::{ApiError, Problem, Result};
-use cofre_repo::{Cancel, RepoError, clock::Clock, ingest::PublishGuard, progress::Progress};
+use cofre_repo::{Cancel, RepoError, clock::Clock, failpoint, ingest::PublishGuard, progress::Progress};
 use cofre_store::{Batch, Change, ErrorKind, JobChange, JobRow, Store, StoreError};
 
 use super::{Job, JobProgress, JobStatus, record};
@@ -221,7 +221,10 @@ impl Lease {
     /// Asks the database whether the lease still holds, and tells it that this process lives.
     pub(crate) fn beat(&self) -> Result<()> {
         match self.store.heartbeat(&self.id, self.epoch, self.clock.now()) {
-            Ok(row) => self.merge(&mut self.held(), row),
+            Ok(row) => {
+                failpoint::reached("job.beaten");
+                self.merge(&mut self.held(), row)
+            }
             Err(e) if is_about(&e, &self.id) => {
                 self.lose();
                 Err(self.lost_error())

@@ -2,9 +2,10 @@
 //! into its row, with an epoch higher than all before.
 
 use cofre_arm::{Problem, Result};
-use cofre_repo::{Cancel, progress::Progress};
+use cofre_repo::{Cancel, failpoint, progress::Progress};
 use cofre_store::{ErrorKind, JobChange, JobRow};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use super::{
     Job, JobRequest, NewJob,
@@ -28,6 +29,7 @@ impl Recovery {
         batch.jobs.push(JobChange::Insert(record::row(&job, None, 0, self.now())?));
         batch.events.push(self.event("job.submit", &job.id, Some(job.operation.name().into()))?);
         self.store().commit(&batch).map_err(|e| occupied(&job, e))?;
+        failpoint::reached("job.submitted");
         self.bell().ring();
         Ok(job)
     }
@@ -72,10 +74,17 @@ impl Recovery {
             job.take_overs += 1;
             record::rewind(&mut job);
         }
+        let by = owner.worker.clone();
         let taken = record::row(&job, Some(owner.encode()?), row.epoch + 1, self.now())?;
-        let change = JobChange::Replace { epoch: row.epoch, body: row.body, job: taken.clone() };
-        match self.store().change_job(&change) {
-            Ok(()) => Ok(Some(JobRun::of(self, taken, job, worker, cancel))),
+        let mut batch = self.batch();
+        batch.jobs.push(JobChange::Replace { epoch: row.epoch, body: row.body, job: taken.clone() });
+        let detail = json!({"operation": job.operation.name(), "epoch": taken.epoch, "worker": by});
+        batch.events.push(self.event("job.begin", &job.id, Some(detail))?);
+        match self.store().commit(&batch) {
+            Ok(_) => {
+                failpoint::reached("job.claimed");
+                Ok(Some(JobRun::of(self, taken, job, worker, cancel)))
+            }
             Err(e) if e.kind() == ErrorKind::Conflict => Ok(None),
             Err(e) => Err(unavailable(e)),
         }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use cofre_arm::{ApiError, Problem, Result};
-use cofre_repo::Cancel;
+use cofre_repo::{Cancel, failpoint};
 use cofre_store::{Batch, ErrorKind, JobChange, JobRow};
 use jiff::{SignedDuration, Timestamp};
 
@@ -180,12 +180,15 @@ impl<'a> JobRun<'a> {
             Ok(())
         };
         let clean = self.is_clean();
-        self.lease.change_with(None, end, || {
+        failpoint::reached("job.before-end");
+        let ended = self.lease.change_with(None, end, || {
             let mut batch = brought()?;
             let detail = if clean { JobStatus::Completed } else { JobStatus::CompletedWithWarnings }.name();
             batch.events.push(self.recovery.event("job.end", self.id(), Some(detail.into()))?);
             Ok(batch)
-        })
+        })?;
+        failpoint::reached("job.ended");
+        Ok(ended)
     }
 
     /// Ends the job badly: as failed, with what `noted` makes; as cancelled; or it goes back to those that wait. When

@@ -90,6 +90,15 @@ impl Cluster {
         format!("postgres://postgres@localhost:{}/{database}?host={}", self.port, self.directory.display())
     }
 
+    /// Makes an empty database, and returns its URL.
+    pub(crate) fn make_database(&self, name: &str) -> String {
+        let mut create = program("createdb");
+        create.args(["--no-password", "-U", "postgres", "-p", &self.port.to_string(), "-h"]);
+        let made = create.arg(&self.directory).arg(name).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        self.url(name)
+    }
+
     /// Where the server's files are; its user may read what is in here.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory

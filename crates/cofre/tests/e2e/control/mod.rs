@@ -5,6 +5,7 @@ mod faults;
 mod jobs;
 mod keyvault;
 mod policies;
+mod postgres;
 mod proofs;
 mod refusals;
 mod root_key;
@@ -33,12 +34,23 @@ struct Home {
 
 impl Home {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// A home that `cofre init` was told more of.
+    #[track_caller]
+    fn with(more: &str) -> Self {
         let world = World::empty();
         fs::create_dir(world.path("vm")).unwrap();
         fs::write(world.path("disk.key"), DISK_KEY).unwrap();
         let home = Self { world };
-        home.ok("init --image-folder vm --kit kit.json");
+        home.ok(&format!("init --image-folder vm --kit kit.json{more}"));
         home
+    }
+
+    /// Changes the settings of jobs.
+    fn set_jobs(&self, jobs: Value) {
+        set_jobs(&self.world, jobs);
     }
 
     fn command(&self, line: &str) -> std::process::Command {
@@ -78,7 +90,13 @@ impl Home {
     /// A vault `bv` that protects the machine `web`, encrypted and with access granted.
     #[track_caller]
     fn protected() -> (Self, String, String) {
-        let home = Self::new();
+        Self::new().protect()
+    }
+
+    /// [`protected`](Self::protected), in a home that is there.
+    #[track_caller]
+    fn protect(self) -> (Self, String, String) {
+        let home = self;
         let (secret, key) = home.make_keys("kv1");
         home.encrypted_image("web.raw", DISK_KEY, 1);
         home.ok(&format!("vm create --name web --os-disk vm/web.raw --secret-url {secret} --key-url {key}"));
@@ -127,6 +145,15 @@ impl Home {
             luks::unlock(&disk, key, &Limits::default()).unwrap();
         }
     }
+}
+
+/// Changes the settings of jobs of the home in a world.
+pub(crate) fn set_jobs(world: &World, jobs: Value) {
+    let path = world.path("home/config.json");
+    let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let settings = config["settings"]["jobs"].as_object_mut().unwrap();
+    settings.extend(jobs.as_object().unwrap().clone());
+    fs::write(path, config.to_string()).unwrap();
 }
 
 /// Writes a LUKS2 image that a key opens, with a MiB of noise in it.
