@@ -3,6 +3,8 @@
 //! In this order, so that no list ever shows a point that is gone: the rows are called expired → the
 //! snapshots go → the rows go → space is freed. A clean-up that was cut short is taken up by the next.
 
+pub(crate) mod quiet;
+
 use std::collections::HashSet;
 
 use cofre_arm::{ResourceId, Result};
@@ -13,10 +15,11 @@ use cofre_store::PointChange;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    documents,
+    documents::{self, Loaded},
     item::{ProtectedItem, ProtectionState},
     item_repository::transfer_failed,
     points::{EXPIRED, RecoveryPoint, VISIBLE},
+    policy::Policy,
     service::Recovery,
 };
 
@@ -82,7 +85,8 @@ impl Recovery {
     /// `NotFound`, `StateUnavailable`, `OperationInProgress` when another prune runs, `TransferFailed`,
     /// `JobInterrupted`.
     pub fn clean_up(&self, item: &ResourceId, progress: &dyn Progress, cancel: &Cancel) -> Result<CleanUp> {
-        let item = documents::load::<ProtectedItem>(self.store(), item)?.value;
+        let Loaded { value: item, revision } = documents::load::<ProtectedItem>(self.store(), item)?;
+        let policy = documents::find::<Policy>(self.store(), &item.policy_id)?.map(|policy| policy.revision);
         let mut done = CleanUp::default();
         if item.protection_state == ProtectionState::ProtectionStopped || item.repository.is_none() {
             return Ok(done);
@@ -107,6 +111,12 @@ impl Recovery {
         if !done.expired.is_empty() || waits(&repository)? {
             let grace = SignedDuration::from_hours(i64::from(self.settings().prune_grace_hours));
             done.prune = Some(repository.prune(grace, progress, cancel).map_err(transfer_failed)?);
+        }
+        // what one prune marks, a later one deletes
+        if !waits(&repository)? {
+            let gone: HashSet<_> = over.iter().map(|p| p.name.as_str()).collect();
+            let left = points.iter().filter(|p| !gone.contains(p.name.as_str()));
+            self.note_quiet(&item.id, revision, policy, left)?;
         }
         Ok(done)
     }

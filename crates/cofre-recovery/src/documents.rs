@@ -81,20 +81,68 @@ pub(crate) fn load<T: Resource>(store: &Store, id: &ResourceId) -> Result<Loaded
     })
 }
 
+/// Documents that are read at once.
+const PAGE: usize = 500;
+
 /// All resources of a type at and below a path.
 pub(crate) fn list<T: Resource>(store: &Store, below: &str) -> Result<Vec<T>> {
-    const PAGE: usize = 500;
+    Ok(list_loaded(store, below)?.into_iter().map(|loaded| loaded.value).collect())
+}
+
+/// All resources of a type at and below a path, with their revisions.
+pub(crate) fn list_loaded<T: Resource>(store: &Store, below: &str) -> Result<Vec<Loaded<T>>> {
     let mut all = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = store.list_kind(T::KIND, below, after.as_deref(), PAGE).map_err(unavailable)?;
         for document in &page {
-            all.push(decode(document)?);
+            all.push(Loaded { value: decode(document)?, revision: document.revision });
         }
         match page.last() {
             Some(last) if page.len() == PAGE => after = Some(last.path.clone()),
             _ => return Ok(all),
         }
+    }
+}
+
+/// A page of a list of resources, by id.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The resources.
+    pub items: Vec<T>,
+    /// What the next page is asked for with; none at the end.
+    pub next: Option<String>,
+}
+
+/// At most `limit` resources that are wanted, after the mark of the page before. `read` gives those after a path, in
+/// order, at most so many: no more are read than it takes.
+pub(crate) fn page<T: Resource>(
+    read: impl Fn(Option<&str>, usize) -> cofre_store::Result<Vec<Document>>,
+    after: Option<&str>,
+    limit: usize,
+    mut wanted: impl FnMut(&T) -> bool,
+) -> Result<Page<T>> {
+    let mut after = after.map(str::to_owned);
+    let mut items = Vec::new();
+    let mut size = limit.saturating_add(1).min(PAGE);
+    loop {
+        let documents = read(after.as_deref(), size).map_err(unavailable)?;
+        for document in &documents {
+            let value = decode(document)?;
+            if !wanted(&value) {
+                continue;
+            }
+            if items.len() == limit {
+                let next = items.last().map(|last: &T| last.id().key());
+                return Ok(Page { items, next });
+            }
+            items.push(value);
+        }
+        match documents.last() {
+            Some(last) if documents.len() == size => after = Some(last.path.clone()),
+            _ => return Ok(Page { items, next: None }),
+        }
+        size = PAGE;
     }
 }
 

@@ -1,11 +1,14 @@
 //! Protected items: machines that a vault backs up.
 
+use std::collections::HashMap;
+
 use cofre_arm::{ApiError, Problem, ResourceId, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    documents::{self, Resource},
+    documents::{self, Page, Resource},
+    points::VISIBLE,
     service::Recovery,
 };
 
@@ -166,6 +169,45 @@ impl Recovery {
     /// `StateUnavailable`.
     pub fn items(&self, vault: Option<&ResourceId>) -> Result<Vec<ProtectedItem>> {
         documents::list(self.store(), &vault.map(ResourceId::key).unwrap_or_default())
+    }
+
+    /// At most `limit` of the items of a vault that are wanted, by id, after the mark of the page before.
+    ///
+    /// # Errors
+    /// `StateUnavailable`.
+    pub fn items_page(
+        &self,
+        vault: &ResourceId,
+        after: Option<&str>,
+        limit: usize,
+        wanted: impl FnMut(&ProtectedItem) -> bool,
+    ) -> Result<Page<ProtectedItem>> {
+        let below = vault.key();
+        let read = |after: Option<&str>, limit: usize| {
+            self.store().list_kind(ProtectedItem::KIND, &below, after, limit)
+        };
+        documents::page(read, after, limit, wanted)
+    }
+
+    /// The first item at and below a path of a vault, such as its container.
+    ///
+    /// # Errors
+    /// `StateUnavailable`.
+    pub fn item_below(&self, path: &ResourceId) -> Result<Option<ProtectedItem>> {
+        Ok(self.items_page(path, None, 1, |_| true)?.items.pop())
+    }
+
+    /// The time of the newest recovery point that is there, for each of the items that has one, by the item's key.
+    ///
+    /// # Errors
+    /// `StateUnavailable`.
+    pub fn latest_points<'a>(
+        &self,
+        items: impl IntoIterator<Item = &'a ResourceId>,
+    ) -> Result<HashMap<String, Timestamp>> {
+        let keys: Vec<_> = items.into_iter().map(ResourceId::key).collect();
+        let found = self.store().latest_points(&keys, VISIBLE).map_err(documents::unavailable)?;
+        Ok(found.into_iter().collect())
     }
 
     /// The item of a vault whose machine, or which itself, is called so.

@@ -45,6 +45,7 @@ pub mod trust;
 pub mod vault;
 pub mod worker;
 
+pub use documents::Page;
 pub use key_vault_router::KeyVaultRouter;
 pub use key_vaults::{LocalKeyVaults, key_vault_error, key_vault_id};
 pub use remote_key_vaults::{RemoteKeyVaults, Service};

@@ -4,7 +4,8 @@ use cofre_arm::{ApiError, Problem, ResourceId, Result, names};
 use cofre_compute::{Snapshot, VirtualMachine};
 
 use crate::{
-    documents::{self, Resource},
+    documents::{self, Page, Resource},
+    protection::PROTECTION,
     service::Recovery,
 };
 
@@ -129,6 +130,38 @@ impl Recovery {
     /// `StateUnavailable`.
     pub fn machines(&self) -> Result<Vec<VirtualMachine>> {
         documents::list(self.store(), "")
+    }
+
+    /// At most `limit` of the machines that are wanted, by id, after the mark of the page before.
+    ///
+    /// # Errors
+    /// `StateUnavailable`.
+    pub fn machines_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        wanted: impl FnMut(&VirtualMachine) -> bool,
+    ) -> Result<Page<VirtualMachine>> {
+        let read = |after: Option<&str>, limit: usize| {
+            self.store().list_kind(VirtualMachine::KIND, "", after, limit)
+        };
+        documents::page(read, after, limit, wanted)
+    }
+
+    /// [`machines_page`](Self::machines_page), of machines that no vault protects.
+    ///
+    /// # Errors
+    /// `StateUnavailable`.
+    pub fn unprotected_machines_page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        wanted: impl FnMut(&VirtualMachine) -> bool,
+    ) -> Result<Page<VirtualMachine>> {
+        let read = |after: Option<&str>, limit: usize| {
+            self.store().list_unmarked(VirtualMachine::KIND, PROTECTION, after, limit)
+        };
+        documents::page(read, after, limit, wanted)
     }
 
     fn look_at_images(&self, machine: &VirtualMachine) -> Result<()> {

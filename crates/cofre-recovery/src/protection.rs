@@ -22,8 +22,11 @@ struct Protection {
     item: ResourceId,
 }
 
+/// What these paths begin with; the machine's own follows.
+pub(crate) const PROTECTION: &str = "/protection";
+
 pub(crate) fn protection_path(machine: &ResourceId) -> String {
-    format!("/protection{}", machine.key())
+    format!("{PROTECTION}{}", machine.key())
 }
 
 /// What enabling would need, or why it is refused.
@@ -88,16 +91,13 @@ impl Recovery {
         self.check_disk_sizes(&machine)?;
         let keys = checks::check_keys(self, &machine)?;
         let limits = &self.settings().limits;
-        let items = self.items(Some(&vault.id))?;
-        if items.len() as u64 >= limits.machines_per_vault {
-            let message = format!(
-                "the vault {} protects {} machines, and may protect no more",
-                vault.id.name(),
-                items.len()
-            );
+        let items = self.count_items(&vault.id)?;
+        if items >= limits.machines_per_vault {
+            let message =
+                format!("the vault {} protects {items} machines, and may protect no more", vault.id.name());
             return Err(ApiError::new(Problem::VaultLimit, message).about(&vault.id));
         }
-        self.check_policy_users(policy, &items, None)?;
+        self.check_policy_users(&vault.id, policy, None)?;
         Ok((machine, keys))
     }
 
@@ -193,10 +193,15 @@ impl Recovery {
     /// V13: how many machines a policy may have. Those that are stopped do not count, nor does `except`.
     pub(crate) fn check_policy_users(
         &self,
+        vault: &ResourceId,
         policy: &Policy,
-        items: &[ProtectedItem],
         except: Option<&ResourceId>,
     ) -> Result<()> {
+        // As long as the vault has fewer than one policy may have, nobody has to look which they follow.
+        if self.count_items(vault)? < self.settings().limits.machines_per_policy {
+            return Ok(());
+        }
+        let items = self.items(Some(vault))?;
         let users =
             items.iter().filter(|i| i.active_policy() == Some(policy.id()) && Some(&i.id) != except).count();
         if users as u64 >= self.settings().limits.machines_per_policy {
@@ -205,6 +210,11 @@ impl Recovery {
             return Err(ApiError::new(Problem::PolicyItemLimit, message).about(&policy.id));
         }
         Ok(())
+    }
+
+    /// How many items a vault has, whatever became of their protection.
+    fn count_items(&self, vault: &ResourceId) -> Result<u64> {
+        self.store().count_kind(ProtectedItem::KIND, &vault.key()).map_err(unavailable)
     }
 
     fn protection_changes(&self, item: &ProtectedItem, machine: &ResourceId) -> Result<Vec<Change>> {

@@ -169,7 +169,7 @@ impl Recovery {
     /// The id of a policy of an item's vault, if the item may have it.
     fn policy_for(&self, item: &ProtectedItem, policy: &str) -> Result<ResourceId> {
         let policy = self.policy(&item.vault_id, policy)?;
-        self.check_policy_users(&policy, &self.items(Some(&item.vault_id))?, Some(&item.id))?;
+        self.check_policy_users(&item.vault_id, &policy, Some(&item.id))?;
         Ok(policy.id)
     }
 }

@@ -8,6 +8,7 @@ use cofre_store::{Batch, Change, JobRow, PointChange};
 
 use crate::{
     backup::point_id,
+    clean_up::quiet,
     documents::{self, unavailable},
     item::{ProtectedItem, ProtectionState},
     item_repository::transfer_failed,
@@ -190,6 +191,8 @@ impl Recovery {
         }
         if !batch.is_empty() {
             let detail = serde_json::json!({"adopted": done.adopted, "lost": done.lost, "found": done.found});
+            // other points, other dates: the next round looks at it
+            batch.changes.push(Change::Delete { path: quiet::path(&item.id), revision: None });
             batch.events.push(self.event("points.reconcile", &item.id, Some(detail))?);
             self.commit(&batch)?;
             // a point says until when it was to be kept when it was made: the policy may have changed since

@@ -12,6 +12,7 @@ use cofre_store::{Batch, Change, PointChange};
 use jiff::SignedDuration;
 
 use crate::{
+    clean_up::quiet,
     documents::{self, Loaded},
     item::{Deletion, ProtectedItem, ProtectionState},
     job::{Job, JobRequest, JobRun, NewJob, Operation},
@@ -160,6 +161,7 @@ impl Recovery {
             if let Some(marker) = self.store().read(&path).map_err(documents::unavailable)? {
                 batch.changes.push(Change::Delete { path, revision: Some(marker.revision) });
             }
+            batch.changes.push(Change::Delete { path: quiet::path(id), revision: None });
             batch.points.push(PointChange::Clear { item: id.key() });
             batch.events.push(self.event("protection.removed", id, None)?);
             Ok(batch)

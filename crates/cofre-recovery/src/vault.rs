@@ -229,9 +229,7 @@ impl Recovery {
     /// # Errors
     /// `StateUnavailable`.
     pub fn storage_locked(&self, vault: &ResourceId) -> Result<bool> {
-        let items =
-            self.store().count_kind(ProtectedItem::KIND, &vault.key()).map_err(documents::unavailable)?;
-        Ok(items > 0)
+        Ok(self.item_below(vault)?.is_some())
     }
 
     /// Deletes a vault that holds nothing.

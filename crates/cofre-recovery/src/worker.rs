@@ -188,7 +188,7 @@ impl Worker {
         if !self.recovery.take_turn("clean-up", self.recovery.settings().jobs.clean_up_seconds)? {
             return Ok(false);
         }
-        for item in self.recovery.items(None)? {
+        for item in self.recovery.items_to_clean_up()? {
             if cancel.is_cancelled() {
                 break;
             }

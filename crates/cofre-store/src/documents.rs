@@ -153,6 +153,26 @@ pub(crate) async fn list(
         .collect()
 }
 
+/// Documents of a kind whose path, after `mark`, is no document's path.
+pub(crate) async fn list_unmarked(
+    connection: &mut Connection,
+    kind: &str,
+    mark: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Document>> {
+    let mut query = Statement::new("");
+    query.push(format_args!("SELECT {COLUMNS} FROM document WHERE kind = ")).push_bind(kind);
+    query.push(" AND path > ").push_bind(after.unwrap_or_default());
+    query.push(" AND NOT EXISTS (SELECT 1 FROM document AS mark WHERE mark.path = ").push_bind(mark);
+    query.push(" || document.path) ORDER BY path LIMIT ").push_bind(column::limit(limit));
+    let rows = connection.fetch_all(query).await;
+    rows.map_err(|error| connection::error(format!("documents without {mark:?} could not be listed"), error))?
+        .iter()
+        .map(decode)
+        .collect()
+}
+
 pub(crate) async fn count_kind(connection: &mut Connection, kind: &str, prefix: &str) -> Result<u64> {
     let mut total = 0;
     let mut query = Statement::new("SELECT CAST(sum(rows) AS BIGINT) AS total FROM (");

@@ -134,6 +134,34 @@ pub(crate) async fn list(
     fetch(connection, item, query).await
 }
 
+/// The time of the newest point of each of `items` that stands so; none for an item without one.
+pub(crate) async fn latest(
+    connection: &mut Connection,
+    items: &[String],
+    state: &str,
+) -> Result<Vec<(String, Timestamp)>> {
+    // Few lengths, so that few statements are prepared.
+    const TOGETHER: usize = 100;
+    let mut found = Vec::new();
+    for items in items.chunks(TOGETHER) {
+        let mut query = Statement::new("WITH wanted (item) AS (VALUES ");
+        for (index, item) in items.iter().enumerate() {
+            query.push(if index == 0 { "(" } else { ", (" }).push_bind(item).push(")");
+        }
+        query.push(") SELECT wanted.item AS item, (SELECT time FROM point WHERE point.item = wanted.item AND state = ");
+        query.push_bind(state);
+        query.push(" ORDER BY time DESC, id DESC LIMIT 1) AS time FROM wanted");
+        let rows = connection.fetch_all(query).await;
+        let rows = rows.map_err(|error| connection::error("the newest points could not be read", error))?;
+        for row in &rows {
+            if let Some(time) = column::optional_time(row, "time")? {
+                found.push((column::get(row, "item")?, time));
+            }
+        }
+    }
+    Ok(found)
+}
+
 pub(crate) async fn count(connection: &mut Connection, item: &str) -> Result<u64> {
     let count = Statement::new("SELECT count(*) AS total FROM point WHERE item = $1").bind(item);
     let row = connection

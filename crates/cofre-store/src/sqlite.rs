@@ -28,6 +28,7 @@ use crate::{
 const STEPS: &schema::Steps = &[
     include_str!("../migrations/sqlite/0001_initial.sql"),
     include_str!("../migrations/sqlite/0002_events_together.sql"),
+    include_str!("../migrations/sqlite/0003_job_lists.sql"),
 ];
 
 /// "cofr": tells our databases from those of other programs.

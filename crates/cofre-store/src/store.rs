@@ -212,6 +212,23 @@ impl Store {
         })
     }
 
+    /// Documents of one kind, in the order of their paths' bytes, after a path, at most `limit`: those for whose path no
+    /// document is there at `mark` followed by that path.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn list_unmarked(
+        &self,
+        kind: &str,
+        mark: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Document>> {
+        self.shared.executor.wait(async {
+            documents::list_unmarked(&mut self.shared.backend.reader().await?, kind, mark, after, limit).await
+        })
+    }
+
     /// How many documents of a kind there are at `prefix` and below.
     ///
     /// # Errors
@@ -305,6 +322,16 @@ impl Store {
         self.shared.executor.wait(async {
             points::list(&mut self.shared.backend.reader().await?, item, filter, after, limit).await
         })
+    }
+
+    /// The time of the newest recovery point of each of `items` that stands so; an item without one is not in it.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn latest_points(&self, items: &[String], state: &str) -> Result<Vec<(String, Timestamp)>> {
+        self.shared
+            .executor
+            .wait(async { points::latest(&mut self.shared.backend.reader().await?, items, state).await })
     }
 
     /// How many recovery points an item has, in whatever state.

@@ -42,6 +42,7 @@ fn contract(new: &dyn Fn() -> Store) {
         odd_characters_are_only_characters,
         lists_are_paged,
         kinds_are_listed_and_counted,
+        documents_without_a_mark_are_listed,
         what_cannot_be_stored_is_refused,
         jobs_live_and_end,
         jobs_are_fenced_by_their_epoch,
@@ -50,6 +51,7 @@ fn contract(new: &dyn Fn() -> Store) {
         a_body_that_was_read_is_expected,
         jobs_are_filtered_and_paged,
         points_are_written_listed_and_rebuilt,
+        the_newest_points_of_many_items,
         events_are_chained,
         a_batch_is_one,
         events_are_appended_alone,
@@ -246,6 +248,24 @@ fn kinds_are_listed_and_counted(store: &Store) {
     assert_eq!(store.count_kind("item", "/v/1").unwrap(), 2);
     assert_eq!(store.count_kind("vault", "/v").unwrap(), 2);
     assert_eq!(store.count_kind("vault", "/v/3").unwrap(), 0);
+}
+
+fn documents_without_a_mark_are_listed(store: &Store) {
+    let all = ["/x/a", "/x/b", "/x/c", "/x/d", "/mark/x/b", "/mark/x/cc", "/other/x/c"];
+    for path in all {
+        change(store, put(path, if path.starts_with("/x/") { "thing" } else { "mark" })).unwrap();
+    }
+    let unmarked = |after: Option<&str>, limit: usize| -> Vec<String> {
+        let found = store.list_unmarked("thing", "/mark", after, limit).unwrap();
+        found.into_iter().map(|document| document.path).collect()
+    };
+    assert_eq!(unmarked(None, 9), ["/x/a", "/x/c", "/x/d"]);
+    assert_eq!(unmarked(None, 2), ["/x/a", "/x/c"]);
+    assert_eq!(unmarked(Some("/x/a"), 9), ["/x/c", "/x/d"]);
+    assert_eq!(unmarked(Some("/x/d"), 9), [""; 0]);
+    change(store, delete("/mark/x/b", None)).unwrap();
+    assert_eq!(unmarked(Some("/x/a"), 1), ["/x/b"]);
+    assert_eq!(store.list_unmarked("nothing", "/mark", None, 9).unwrap(), []);
 }
 
 fn what_cannot_be_stored_is_refused(store: &Store) {
@@ -498,6 +518,28 @@ fn points_are_written_listed_and_rebuilt(store: &Store) {
     points(store, rebuilt.to_vec()).unwrap();
     assert_eq!(store.points("/i", &none, None, 10).unwrap(), [all[6].clone()]);
     assert_eq!(store.count_points("/j").unwrap(), 1);
+}
+
+fn the_newest_points_of_many_items(store: &Store) {
+    let items: Vec<String> = (0..250).map(|number| format!("/newest/{number}")).collect();
+    let mut rows = Vec::new();
+    for (number, item) in (0..).zip(&items) {
+        if number % 3 > 0 {
+            rows.push(PointChange::Insert(point(item, 1, 5 + number)));
+            rows.push(PointChange::Insert(point(item, 2, 3)));
+            let lost = PointRow { state: "lost".to_owned(), ..point(item, 3, 9000) };
+            rows.push(PointChange::Insert(lost));
+        }
+    }
+    points(store, rows).unwrap();
+    let state = point("/i", 1, 1).state;
+    let mut found = store.latest_points(&items, &state).unwrap();
+    found.sort();
+    let numbers = (0..250).filter(|number| number % 3 > 0);
+    let mut expected: Vec<_> = numbers.map(|number| (format!("/newest/{number}"), at(5 + number))).collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_eq!(store.latest_points(&[], &state).unwrap(), []);
 }
 
 fn event(writer: &str, body: &str) -> Event {

@@ -1,4 +1,4 @@
--- Version 2, as the migrations leave it. COFRE_BLESS=1 writes it anew.
+-- Version 3, as the migrations leave it. COFRE_BLESS=1 writes it anew.
 
 CREATE TABLE batch (
     only   INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
@@ -62,3 +62,7 @@ CREATE TABLE event (
     body     BLOB    NOT NULL, events INTEGER NOT NULL DEFAULT 1,
     PRIMARY KEY (writer, sequence)
 ) STRICT;
+
+CREATE INDEX job_status ON job (vault, status, started, id);
+
+CREATE INDEX job_operation ON job (vault, operation, started, id);

@@ -203,3 +203,50 @@ fn a_clean_up_that_was_cut_short_is_taken_up() {
     assert_eq!(files(&snapshots).len(), 1);
     assert!(clean_up(&world, &item).unwrap().expired.is_empty());
 }
+
+#[test]
+fn a_round_passes_over_items_of_which_nothing_can_have_expired() {
+    let (world, vault, web, item) = world();
+    let looked_at = || -> Vec<ResourceId> {
+        world.recovery.items_to_clean_up().unwrap().into_iter().map(|item| item.id).collect()
+    };
+    let none: [ResourceId; 0] = [];
+    assert_eq!(looked_at(), none, "before the first backup there is nothing");
+    let first = world.backup_scheduled(&item, "2027-01-02T02:00:00Z");
+    assert_eq!(looked_at(), [item.clone()], "no round came to it yet");
+    clean_up(&world, &item).unwrap();
+    assert_eq!(looked_at(), none);
+    change(&web, 1);
+    let second = world.backup_scheduled(&item, "2027-01-03T02:00:00Z");
+    assert_eq!(looked_at(), [item.clone()], "a backup may have brought another date");
+    clean_up(&world, &item).unwrap();
+
+    // the first date, and not before
+    world.at("2027-01-09T01:59:59Z");
+    assert_eq!(looked_at(), none);
+    world.at("2027-01-09T02:00:00Z");
+    assert_eq!(looked_at(), [item.clone()]);
+    assert_eq!(clean_up(&world, &item).unwrap().expired, [first]);
+    while looked_at() == [item.clone()] {
+        assert!(clean_up(&world, &item).unwrap().prune.is_some(), "space waits to be freed");
+    }
+
+    // another policy, other dates; the last one stays, and is no reason to look
+    world.recovery.put_policy(&vault, "nightly", &daily(30)).unwrap();
+    assert_eq!(looked_at(), [item.clone()]);
+    clean_up(&world, &item).unwrap();
+    world.at("2027-02-01T02:00:00Z");
+    assert_eq!(looked_at(), none);
+    world.at("2027-02-02T02:00:00Z");
+    assert_eq!(looked_at(), [item.clone()]);
+    assert_eq!(clean_up(&world, &item).unwrap().kept, Some(second.clone()));
+    assert_eq!(looked_at(), none);
+
+    // what somebody else did to the list
+    let mut batch = Batch::new(world.recovery.item(&item).unwrap().created);
+    batch.points.push(PointChange::Delete { item: item.key(), id: second });
+    world.store.commit(&batch).unwrap();
+    assert_eq!(looked_at(), none);
+    assert_eq!(world.recovery.reconcile(&item).unwrap().adopted.len(), 1);
+    assert_eq!(looked_at(), [item]);
+}

@@ -21,6 +21,7 @@ use crate::{
 const STEPS: &schema::Steps = &[
     include_str!("../../migrations/postgres/0001_initial.sql"),
     include_str!("../../migrations/postgres/0002_events_together.sql"),
+    include_str!("../../migrations/postgres/0003_job_lists.sql"),
 ];
 /// The lock under which the schema is made and changed: "cofr".
 const SCHEMA_LOCK: i64 = 0x636f_6672;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Machines of a page.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 
 /// The type of a namespace's machines.
 fn kind(namespace: &str) -> &'static str {
@@ -105,18 +105,15 @@ fn list(
     only(call, Method::Get, "GET")?;
     let after = paging::position(call)?;
     let kind = kind(namespace);
-    let of_list = |machine: &&VirtualMachine| {
+    let of_list = |machine: &VirtualMachine| {
         let found = machine.id.resource_group().unwrap_or_default();
         machine.id.is_kind(kind)
             && group.is_none_or(|group| group.eq_ignore_ascii_case(found))
-            && after.as_ref().is_none_or(|after| machine.id.key() > *after)
             && session.may(read_action(&machine.id), machine.id.as_str())
     };
-    let machines = app.parts.recovery.machines()?;
-    let found: Vec<_> = machines.iter().filter(of_list).take(PAGE + 1).collect();
-    let next = (found.len() > PAGE).then(|| found[PAGE - 1].id.key());
-    let items = found.iter().take(PAGE).map(|machine| shown(call, machine)).collect();
-    Ok(paging::page(call, items, next.as_deref()))
+    let page = app.parts.recovery.machines_page(after.as_deref(), PAGE, of_list)?;
+    let items = page.items.iter().map(|machine| shown(call, machine)).collect();
+    Ok(paging::page(call, items, page.next.as_deref()))
 }
 
 /// A machine, with what it does right now where that was asked for.

@@ -1,7 +1,8 @@
 //! Containers and protected items in the shape of the contract.
 
-use cofre_arm::{Problem, ResourceId, Result as ApiResult};
+use cofre_arm::{Problem, ResourceId};
 use cofre_recovery::item::{HealthStatus, ProtectedItem, ProtectionState};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Visit, dates};
@@ -41,16 +42,8 @@ pub(super) fn container_json(visit: &Visit<'_>, item: &ProtectedItem) -> Value {
     })
 }
 
-/// An item as a resource.
-///
-/// # Errors
-/// `StateUnavailable`.
-pub(super) fn item_json(visit: &Visit<'_>, item: &ProtectedItem) -> ApiResult<Value> {
-    let latest = match visit.recovery.recovery_point(&item.id, "latest") {
-        Ok(point) => Some(dates::text(point.time)),
-        Err(error) if error.problem() == Problem::NotFound => None,
-        Err(error) => return Err(error),
-    };
+/// An item as a resource, with the time of its newest recovery point.
+pub(super) fn item_json(visit: &Visit<'_>, item: &ProtectedItem, latest: Option<Timestamp>) -> Value {
     let pending = item.protection_state == ProtectionState::IRPending;
     let healthy = item.health_status == HealthStatus::Passed;
     let details: Vec<_> = item
@@ -84,7 +77,7 @@ pub(super) fn item_json(visit: &Visit<'_>, item: &ProtectedItem) -> ApiResult<Va
         "healthDetails": details,
         "lastBackupStatus": status,
         "lastBackupTime": item.last_backup_time.map_or_else(|| NEVER.to_owned(), dates::text),
-        "lastRecoveryPoint": latest,
+        "lastRecoveryPoint": latest.map(dates::text),
         "protectedItemDataId": item.repository.as_ref().map(|repository| &repository.id),
         "isScheduledForDeferredDelete": item.deletion.is_some(),
         "extendedProperties": {},
@@ -96,12 +89,12 @@ pub(super) fn item_json(visit: &Visit<'_>, item: &ProtectedItem) -> ApiResult<Va
         properties["deferredDeleteTimeRemaining"] = json!(format!("{days}.00:00:00"));
         properties["isDeferredDeleteScheduleUpcoming"] = json!(days <= 2);
     }
-    Ok(json!({
+    json!({
         "id": item.id,
         "name": item.id.name(),
         "type": "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems",
         "properties": properties,
-    }))
+    })
 }
 
 /// An error's number, which clients want beside its code: that of the published table, 0 where it has none.

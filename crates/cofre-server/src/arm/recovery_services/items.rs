@@ -17,26 +17,10 @@ use crate::{
 };
 
 /// Items of a page.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 
 fn eq(wanted: Option<&str>, value: &str) -> bool {
     wanted.is_none_or(|wanted| wanted.eq_ignore_ascii_case(value))
-}
-
-/// A page of the vault's items, by id.
-fn page<'a>(
-    items: &'a [ProtectedItem],
-    after: Option<&str>,
-    wanted: impl Fn(&ProtectedItem) -> bool,
-) -> (Vec<&'a ProtectedItem>, Option<String>) {
-    let mut found: Vec<_> = items
-        .iter()
-        .filter(|item| after.is_none_or(|after| *item.id.key() > *after) && wanted(item))
-        .take(PAGE + 1)
-        .collect();
-    let next = (found.len() > PAGE).then(|| found[PAGE - 1].id.key());
-    found.truncate(PAGE);
-    (found, next)
 }
 
 /// `GET …/backupProtectionContainers`, and `…/backupDeletedProtectionContainers` with those alone whose data were deleted.
@@ -52,26 +36,25 @@ pub(super) fn containers(
         "fabricName",
     ])?;
     let after = paging::position(visit.call)?;
-    let items = visit.recovery.items(Some(&visit.vault.id))?;
-    let any = of_machines(&filter) && eq(filter.get("status"), "Registered");
-    let (found, next) = page(&items, after.as_deref(), |item| {
-        any && of_list(item) && eq(filter.get("friendlyName"), &item.friendly_name)
-    });
-    let shown = found.iter().map(|item| container_json(visit, item)).collect();
-    Ok(paging::page(visit.call, shown, next.as_deref()))
+    if !of_machines(&filter) || !eq(filter.get("status"), "Registered") {
+        return Ok(paging::page(visit.call, Vec::new(), None));
+    }
+    let page = visit.recovery.items_page(&visit.vault.id, after.as_deref(), PAGE, |item| {
+        of_list(item) && eq(filter.get("friendlyName"), &item.friendly_name)
+    })?;
+    let shown = page.items.iter().map(|item| container_json(visit, item)).collect();
+    Ok(paging::page(visit.call, shown, page.next.as_deref()))
 }
 
 /// `GET …/protectionContainers/C`.
 pub(super) fn container(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let container =
         visit.vault.id.child("backupFabrics", "Azure")?.child("protectionContainers", visit.segment(3))?;
-    let items = visit.recovery.items(Some(&visit.vault.id))?;
-    let inside = |item: &&ProtectedItem| item.id.key().starts_with(&format!("{}/", container.key()));
-    let found = items.iter().find(inside).ok_or_else(|| {
+    let found = visit.recovery.item_below(&container)?.ok_or_else(|| {
         let message = format!("the vault {} has no container {}", visit.vault.id.name(), container.name());
         ApiError::new(cofre_arm::Problem::NotFound, message)
     })?;
-    Ok(Answer::ok(&container_json(visit, found)))
+    Ok(Answer::ok(&container_json(visit, &found)))
 }
 
 /// `GET …/backupProtectedItems`.
@@ -86,24 +69,27 @@ pub(super) fn list(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         "containerName",
     ])?;
     let after = paging::position(visit.call)?;
-    let items = visit.recovery.items(Some(&visit.vault.id))?;
-    let any = of_machines(&filter);
-    let (found, next) = page(&items, after.as_deref(), |item| {
+    if !of_machines(&filter) {
+        return Ok(paging::page(visit.call, Vec::new(), None));
+    }
+    let container =
+        filter.get("containerName").map(|name| format!("{}/protecteditems/", name.to_lowercase()));
+    let page = visit.recovery.items_page(&visit.vault.id, after.as_deref(), PAGE, |item| {
         let policy = item.active_policy().map(ResourceId::name).unwrap_or_default();
-        let container = item.id.as_str();
-        any && eq(filter.get("policyName"), policy)
+        eq(filter.get("policyName"), policy)
             && eq(filter.get("friendlyName"), &item.friendly_name)
-            && filter.get("containerName").is_none_or(|name| {
-                container.to_lowercase().contains(&format!("{}/protecteditems/", name.to_lowercase()))
-            })
-    });
-    let shown = found.iter().map(|item| item_json(visit, item)).collect::<Result<_, _>>()?;
-    Ok(paging::page(visit.call, shown, next.as_deref()))
+            && container.as_ref().is_none_or(|container| item.id.key().contains(container))
+    })?;
+    let latest = visit.recovery.latest_points(page.items.iter().map(|item| &item.id))?;
+    let shown = page.items.iter().map(|item| item_json(visit, item, latest.get(&item.id.key()).copied()));
+    Ok(paging::page(visit.call, shown.collect(), page.next.as_deref()))
 }
 
 /// `GET …/protectedItems/I`.
 pub(super) fn show(visit: &Visit<'_>, item: &ResourceId) -> Result<Answer, Refusal> {
-    Ok(Answer::ok(&item_json(visit, &visit.recovery.item(item)?)?))
+    let item = visit.recovery.item(item)?;
+    let latest = visit.recovery.latest_points([&item.id])?.into_values().next();
+    Ok(Answer::ok(&item_json(visit, &item, latest)))
 }
 
 #[derive(Deserialize)]

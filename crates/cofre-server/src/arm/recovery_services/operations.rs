@@ -48,7 +48,10 @@ pub(super) fn result(visit: &Visit<'_>, item: &ResourceId, operation: &str) -> R
         return Ok(Answer::empty(204));
     }
     match visit.recovery.item(item) {
-        Ok(item) => Ok(Answer::ok(&item_json(visit, &item)?)),
+        Ok(item) => {
+            let latest = visit.recovery.latest_points([&item.id])?.into_values().next();
+            Ok(Answer::ok(&item_json(visit, &item, latest)))
+        }
         Err(error) if error.problem() == Problem::NotFound => Ok(Answer::empty(204)),
         Err(error) => Err(error.into()),
     }

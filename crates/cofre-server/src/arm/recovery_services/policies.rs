@@ -27,12 +27,8 @@ pub(super) fn list(visit: &Visit<'_>) -> Result<Answer, Refusal> {
         return Ok(paging::page(visit.call, Vec::new(), None));
     }
     let vault = &visit.vault.id;
-    let items = visit.recovery.items(Some(vault))?;
-    let policies = visit.recovery.policies(vault)?;
-    let shown = |policy: &Policy| {
-        let users = items.iter().filter(|item| uses(item, policy)).count();
-        policy_json(policy, users as u64)
-    };
+    let (policies, users) = (visit.recovery.policies(vault)?, visit.recovery.policy_item_counts(vault)?);
+    let shown = |policy: &Policy| policy_json(policy, users.get(&policy.id).copied().unwrap_or_default());
     Ok(paging::page(visit.call, policies.iter().map(shown).collect(), None))
 }
 
@@ -45,10 +41,6 @@ pub(super) fn of_machines(filter: &Filter) -> bool {
         && is("workloadType", &["VM"])
         && is("itemType", &["VM"])
         && is("fabricName", &["Azure"])
-}
-
-fn uses(item: &cofre_recovery::item::ProtectedItem, policy: &Policy) -> bool {
-    item.active_policy() == Some(&policy.id)
 }
 
 /// `…/backupPolicies/P`.

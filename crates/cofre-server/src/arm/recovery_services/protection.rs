@@ -1,6 +1,7 @@
 //! What a vault protects: what it could, and how that changes.
 
 use cofre_arm::{ApiError, Problem, ResourceId, Result as ApiResult, names};
+use cofre_compute::VirtualMachine;
 use cofre_recovery::{
     item::{ProtectedItem, ProtectionState},
     job::Finished,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// Machines of a page.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 
 /// Whoever may not delete what is protected may not stop its protection either.
 const STOP: &str =
@@ -56,48 +57,41 @@ pub(super) fn protectable(visit: &Visit<'_>) -> Result<Answer, Refusal> {
     let after = paging::position(visit.call)?;
     let state = filter.get("protectionState");
     let any = of_machines(&filter) && state.is_none_or(|state| state.eq_ignore_ascii_case("NotProtected"));
-    let mut found = Vec::new();
-    let mut next = None;
-    let machines = if any { visit.recovery.machines()? } else { Vec::new() };
-    for machine in machines {
-        let wanted = after.as_ref().is_none_or(|after| machine.id.key() > *after)
-            && machine.location.eq_ignore_ascii_case(&visit.vault.location)
+    if !any {
+        return Ok(paging::page(visit.call, Vec::new(), None));
+    }
+    let page = visit.recovery.unprotected_machines_page(after.as_deref(), PAGE, |machine| {
+        machine.location.eq_ignore_ascii_case(&visit.vault.location)
             && filter.get("friendlyName").is_none_or(|name| name.eq_ignore_ascii_case(machine.name()))
             && visit.session.may(compute::read_action(&machine.id), machine.id.as_str())
-            && visit.recovery.protecting(&machine.id)?.is_none();
-        if !wanted {
-            continue;
-        }
-        if found.len() == PAGE {
-            next = found.last().map(|(key, _): &(String, Value)| key.clone());
-            break;
-        }
-        let group = machine.id.resource_group().unwrap_or_default();
-        let (container, item) = (names::container(group, machine.name()), names::item(group, machine.name()));
-        let classic = machine.id.is_kind(names::CLASSIC_VIRTUAL_MACHINE);
-        let kind = if classic { names::CLASSIC_VIRTUAL_MACHINE } else { names::VIRTUAL_MACHINE };
-        let shown = json!({
-            "id": format!(
-                "{}/backupFabrics/Azure/protectionContainers/{container}/protectableItems/{item}",
-                visit.vault.id
-            ),
-            "name": super::item_json::short_name(&container),
-            "type": "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectableItems",
-            "properties": {
-                "protectableItemType": kind,
-                "virtualMachineId": machine.id,
-                "virtualMachineVersion": if classic { "Classic" } else { "Compute" },
-                "resourceGroup": group,
-                "friendlyName": machine.name(),
-                "backupManagementType": "AzureIaasVM",
-                "workloadType": "VM",
-                "protectionState": "NotProtected",
-            },
-        });
-        found.push((machine.id.key(), shown));
-    }
-    let shown = found.into_iter().map(|(_, shown)| shown).collect();
-    Ok(paging::page(visit.call, shown, next.as_deref()))
+    })?;
+    let shown = page.items.iter().map(|machine| protectable_json(visit, machine)).collect();
+    Ok(paging::page(visit.call, shown, page.next.as_deref()))
+}
+
+fn protectable_json(visit: &Visit<'_>, machine: &VirtualMachine) -> Value {
+    let group = machine.id.resource_group().unwrap_or_default();
+    let (container, item) = (names::container(group, machine.name()), names::item(group, machine.name()));
+    let classic = machine.id.is_kind(names::CLASSIC_VIRTUAL_MACHINE);
+    let kind = if classic { names::CLASSIC_VIRTUAL_MACHINE } else { names::VIRTUAL_MACHINE };
+    json!({
+        "id": format!(
+            "{}/backupFabrics/Azure/protectionContainers/{container}/protectableItems/{item}",
+            visit.vault.id
+        ),
+        "name": super::item_json::short_name(&container),
+        "type": "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectableItems",
+        "properties": {
+            "protectableItemType": kind,
+            "virtualMachineId": machine.id,
+            "virtualMachineVersion": if classic { "Classic" } else { "Compute" },
+            "resourceGroup": group,
+            "friendlyName": machine.name(),
+            "backupManagementType": "AzureIaasVM",
+            "workloadType": "VM",
+            "protectionState": "NotProtected",
+        },
+    })
 }
 
 /// `POST …/backupFabrics/Azure/refreshContainers`: there is nothing to be looked for, since machines are told of.
