@@ -141,6 +141,7 @@ impl Service {
     }
 
     /// Waits until the service was killed by its failpoint.
+    #[cfg(feature = "failpoints")]
     #[track_caller]
     pub(crate) fn died(&mut self, failpoint: &str) {
         let mut process = self.process.take().unwrap();
