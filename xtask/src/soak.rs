@@ -22,14 +22,22 @@ use crate::{
 };
 
 /// How it is called.
-pub(crate) const USAGE: &str =
-    "soak [--seconds 600] [--seed N] [--work DIR] [--keep] | soak --service [--kills 1000] [--seed N]";
+pub(crate) const USAGE: &str = "soak [--seconds 600] [--seed N] [--work DIR] [--keep] | soak --service|--recovery [--kills 1000] [--seed N]";
+
+/// The test that kills `cofre serve` while it writes into a key vault.
+const SERVICE: &str = "server::kill::killed_at_any_instant_no_acknowledged_write_is_lost";
+/// The test that kills `cofre serve` while it backs up and restores.
+const RECOVERY: &str = "server::recovery_kill::killed_at_any_instant_no_point_is_lost";
 
 /// Runs the command.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Box<dyn Error>> {
-    let options = Options::read(arguments, &["seconds", "seed", "work", "kills"], &["keep", "service"])?;
-    if options.is_set("service") {
-        return service(root, options.number("kills", 1000)?, options.number("seed", random_seed()?)?);
+    let options =
+        Options::read(arguments, &["seconds", "seed", "work", "kills"], &["keep", "service", "recovery"])?;
+    for (name, test) in [("service", SERVICE), ("recovery", RECOVERY)] {
+        if options.is_set(name) {
+            let (kills, seed) = (options.number("kills", 1000)?, options.number("seed", random_seed()?)?);
+            return service(root, test, kills, seed);
+        }
     }
     let end = Instant::now() + Duration::from_secs(options.number("seconds", 600)?);
     let seed = options.number("seed", random_seed()?)?;
@@ -49,11 +57,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), Box<dyn Error
     })
 }
 
-/// Kills `cofre serve` while it writes: the end-to-end test of that, for longer and with another seed.
-fn service(root: &Path, kills: u64, seed: u64) -> Result<(), Box<dyn Error>> {
+/// Kills `cofre serve` while it works: the end-to-end test of that, for longer and with another seed.
+fn service(root: &Path, test: &str, kills: u64, seed: u64) -> Result<(), Box<dyn Error>> {
     let status = Command::new("cargo")
         .args(["test", "--locked", "--package", "cofre", "--test", "e2e", "--", "--nocapture", "--exact"])
-        .arg("server::kill::killed_at_any_instant_no_acknowledged_write_is_lost")
+        .arg(test)
         .env("COFRE_KILLS", kills.to_string())
         .env("COFRE_SEED", seed.to_string())
         .current_dir(root)

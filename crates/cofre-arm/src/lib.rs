@@ -1,6 +1,6 @@
 //! The vocabulary of the resource contract, with no input or output: resource ids ([`id`]), names of
 //! containers and items ([`names`]), URLs of key vault objects ([`object_url`]), roles ([`roles`]), and errors that come
-//! from one catalogue ([`catalogue`], [`error`]).
+//! from one catalogue ([`catalogue`], [`error`]; [`absent`] has what cannot arise here).
 
 pub mod absent;
 pub mod catalogue;

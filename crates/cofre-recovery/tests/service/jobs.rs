@@ -232,7 +232,9 @@ fn a_worker_that_fell_silent_publishes_nothing() {
     let other = taken.lock().unwrap().take().unwrap();
     assert_eq!((other.status, other.take_overs), (JobStatus::InProgress, 1), "{other:?}");
     assert_eq!(other.attempts[0].error.code, Problem::OperationInProgress.row().code);
-    assert_eq!(first.result.unwrap_err().problem(), Problem::TransferFailed);
+    // it is stopped by whichever comes first: its own look at the row, or the question before the point is published
+    let stopped = first.result.unwrap_err().problem();
+    assert!(matches!(stopped, Problem::TransferFailed | Problem::JobInterrupted), "{stopped:?}");
     assert_eq!(first.job, other, "it shows what became of the job");
     assert_eq!((stored(&world, &item), world.recovery.recovery_points(&item).unwrap().len()), (0, 0));
     world.clock.forward(31);

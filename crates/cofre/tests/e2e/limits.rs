@@ -62,10 +62,10 @@ fn memory_for_64_gib_sparse() {
 }
 
 /// A small file system, gone when dropped.
-struct Small(std::path::PathBuf);
+pub(crate) struct Small(pub(crate) std::path::PathBuf);
 
 impl Small {
-    fn mount(at: std::path::PathBuf, size: &str) -> Option<Self> {
+    pub(crate) fn mount(at: std::path::PathBuf, size: &str) -> Option<Self> {
         fs::create_dir(&at).unwrap();
         let mut mount = tool("mount")?;
         mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&at);

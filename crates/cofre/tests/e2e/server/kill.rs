@@ -90,7 +90,19 @@ fn verify(client: &Client, ledger: &Ledger, names: &str, sample: usize) {
     }
 }
 
-fn setting(name: &str, default: u64) -> u64 {
+/// SplitMix64 (Steele, Lea and Flood, 2014).
+pub(super) fn splitmix(seed: u64) -> impl FnMut() -> u64 {
+    let mut random = seed;
+    move || {
+        random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = random;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+}
+
+pub(super) fn setting(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
@@ -98,15 +110,7 @@ fn setting(name: &str, default: u64) -> u64 {
 fn killed_at_any_instant_no_acknowledged_write_is_lost() {
     let (kills, seed) = (setting("COFRE_KILLS", 20), setting("COFRE_SEED", 2026));
     eprintln!("{kills} kills, seed {seed}");
-    let mut random = seed;
-    let mut next = move || {
-        // SplitMix64 (Steele, Lea and Flood, 2014).
-        random = random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = random;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    };
+    let mut next = splitmix(seed);
     let mut service = Service::new();
     let (ledger, count) = (Ledger::default(), AtomicUsize::new(0));
     service.start(None);

@@ -1,6 +1,8 @@
 //! `cofre serve`, from outside.
 
+mod full;
 mod kill;
+mod recovery_kill;
 mod together;
 
 use std::{
@@ -53,10 +55,17 @@ impl Service {
     /// A home with a key vault `kv1` that the operator may do everything in; the service is not started.
     #[track_caller]
     pub(crate) fn new() -> Self {
-        let world = World::empty();
+        Self::in_world(World::empty())
+    }
+
+    /// [`new`](Self::new), in a world whose folder `home` may be there, empty.
+    #[track_caller]
+    pub(crate) fn in_world(world: World) -> Self {
+        fs::create_dir(world.path("vm")).unwrap();
         let (port, proxy) = (free_port(), free_port());
-        let line =
-            format!("init --listen 127.0.0.1:{port} --proxy-listen 127.0.0.1:{proxy} --home home --json");
+        let line = format!(
+            "init --listen 127.0.0.1:{port} --proxy-listen 127.0.0.1:{proxy} --image-folder vm --home home --json"
+        );
         let args: Vec<_> = line.split(' ').collect();
         let facts = world.cofre(&args).expect(0).json();
         let authority = fs::read(facts["caFile"].as_str().unwrap()).unwrap();
@@ -118,12 +127,42 @@ impl Service {
         fs::read_to_string(self.world.path("log")).unwrap_or_default()
     }
 
+    /// The process that runs.
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(self.process.as_ref().unwrap())
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
             process.wait().unwrap();
         }
+    }
+
+    /// Waits until the service was killed by its failpoint.
+    #[cfg(feature = "failpoints")]
+    #[track_caller]
+    pub(crate) fn died(&mut self, failpoint: &str) {
+        let mut process = self.process.take().unwrap();
+        for _ in 0..6000 {
+            if let Some(status) = process.try_wait().unwrap() {
+                assert_eq!(status.code(), None, "{failpoint}: {}", self.log());
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+        panic!("{failpoint} was not reached: {}", self.log());
+    }
+
+    /// A client that manages resources.
+    #[track_caller]
+    pub(crate) fn manager(&self) -> Client {
+        let id = self.facts["clientId"].as_str().unwrap();
+        let secret = self.facts["clientSecret"].as_str().unwrap();
+        self.client(&self.token_of(id, secret, "https://management.cofre.local").unwrap())
     }
 
     /// SIGTERM, and how it ended.
@@ -171,10 +210,20 @@ pub(crate) struct Client {
 impl Client {
     /// Asks the key vault `kv1`; an error is a connection that broke.
     pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Reply, ureq::Error> {
+        self.ask_at(&format!("https://kv1.vault.localhost:{}{path}", self.port), method, body)
+    }
+
+    /// Asks about a resource; an error is a connection that broke.
+    pub(crate) fn manage(&self, method: &str, id: &str, body: &Value) -> Result<Reply, ureq::Error> {
+        let url = format!("https://localhost:{}{id}?api-version=2024-04-01", self.port);
+        self.ask_at(&url, method, body)
+    }
+
+    fn ask_at(&self, url: &str, method: &str, body: &Value) -> Result<Reply, ureq::Error> {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = Request::builder()
             .method(method)
-            .uri(format!("https://kv1.vault.localhost:{}{path}", self.port))
+            .uri(url)
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
             .body(body)
