@@ -410,7 +410,7 @@ fn size(program: &Path, database: Option<&str>, share: usize) -> (Vec<Figure>, u
     let principal = home.cofre("principal create --name scale");
     let assignee = principal["objectId"].as_str().unwrap();
     home.run(&["role", "assignment", "create", "--assignee", assignee, "--role", "Owner"].map(str::to_owned));
-    let now = Timestamp::now();
+    let now = cofre_repo::clock::Clock::now(&cofre_repo::clock::SystemClock);
     let store = Arc::new(home.store());
     let (machines, points, jobs) = (MACHINES / share, POINTS / share, JOBS / share);
     let begun = Instant::now();
