@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Points of a page.
-const PAGE: usize = 500;
+const PAGE: usize = 200;
 
 /// What it takes to be given the keys that a point holds.
 const RESTORE: &str = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/recoveryPoints/restore/action";

@@ -3,6 +3,7 @@
 
 mod backups;
 mod bodies;
+mod changed;
 mod keys;
 mod objects;
 mod paths;

@@ -9,33 +9,33 @@ use serde_json::{Value, json};
 use super::{Az, Service};
 use crate::control::encrypted_image;
 
-const DISK_KEY: &str = "a-disk-key-that-nobody-may-ever-see-in-plain";
-const MACHINES: &str = "--backup-management-type AzureIaasVM --workload-type VM";
-const WEB: &str = "-c web -i web --backup-management-type AzureIaasVM --workload-type VM";
+pub(super) const DISK_KEY: &str = "a-disk-key-that-nobody-may-ever-see-in-plain";
+pub(super) const MACHINES: &str = "--backup-management-type AzureIaasVM --workload-type VM";
+pub(super) const WEB: &str = "-c web -i web --backup-management-type AzureIaasVM --workload-type VM";
 
 /// What is done in the vault `bv`.
-struct Vault<'a> {
-    az: Az<'a>,
+pub(super) struct Vault<'a> {
+    pub(super) az: Az<'a>,
 }
 
 impl Vault<'_> {
-    fn line(line: &str) -> String {
+    pub(super) fn line(line: &str) -> String {
         format!("backup {line} -g default -v bv")
     }
 
     #[track_caller]
-    fn json(&self, line: &str) -> Value {
+    pub(super) fn json(&self, line: &str) -> Value {
         self.az.json(&Self::line(line))
     }
 
     #[track_caller]
-    fn refused(&self, line: &str, parts: &[&str]) {
+    pub(super) fn refused(&self, line: &str, parts: &[&str]) {
         self.az.refused(&Self::line(line), 1, parts);
     }
 
     /// Waits for the end of a job that a command printed, and returns it as it is then.
     #[track_caller]
-    fn ended(&self, job: &Value) -> Value {
+    pub(super) fn ended(&self, job: &Value) -> Value {
         let name = job["name"].as_str().unwrap();
         for _ in 0..600 {
             let job = self.json(&format!("job show -n {name}"));
@@ -51,7 +51,7 @@ impl Vault<'_> {
     }
 
     #[track_caller]
-    fn back_up(&self) -> Value {
+    pub(super) fn back_up(&self) -> Value {
         let job = self.json("protection backup-now -c web -i web --backup-management-type AzureIaasVM --retain-until 31-12-2099");
         let job = self.ended(&job);
         assert_eq!((&job["operation"], &job["status"]), (&json!("Backup"), &json!("Completed")), "{job:#}");
@@ -59,18 +59,18 @@ impl Vault<'_> {
     }
 
     #[track_caller]
-    fn points(&self) -> Vec<Value> {
+    pub(super) fn points(&self) -> Vec<Value> {
         self.json(&format!("recoverypoint list {WEB}")).as_array().unwrap().clone()
     }
 
     #[track_caller]
-    fn item(&self) -> Value {
+    pub(super) fn item(&self) -> Value {
         self.json(&format!("item show -c web -n web {MACHINES}"))["properties"].clone()
     }
 }
 
 /// A key vault that the operator may use, a key, and the disk key wrapped by it; returns the URLs of secret and key.
-fn keys(service: &Service, az: &Az<'_>) -> (Value, Value) {
+pub(super) fn keys(service: &Service, az: &Az<'_>) -> (Value, Value) {
     let location = service.fact("location");
     az.done(&format!(
         "keyvault create -g default -n kv1 -l {location} --enable-rbac-authorization false --enabled-for-disk-encryption true"
@@ -92,7 +92,7 @@ fn keys(service: &Service, az: &Az<'_>) -> (Value, Value) {
     (secret, key)
 }
 
-fn machine(service: &Service, secret: &Value, key: &Value) -> Value {
+pub(super) fn machine(service: &Service, secret: &Value, key: &Value) -> Value {
     let key_vault = json!({
         "id": format!("{}/resourceGroups/default/providers/Microsoft.KeyVault/vaults/kv1", service.subscription()),
     });
@@ -123,7 +123,7 @@ fn container(service: &Service, job: &Value) -> std::path::PathBuf {
 }
 
 #[test]
-fn the_whole_story() {
+fn a2_a3_a4_a5_a9_a18_a20_the_whole_story() {
     let service = Service::start();
     let az = service.operator_az();
     let location = service.fact("location").to_owned();
@@ -201,6 +201,7 @@ fn the_whole_story() {
     vault.az.done(&Vault::line(&format!("recoverypoint list {WEB} -o table")));
 
     restores(&service, &vault, &first, &image);
+    restored(&service, &vault, point, &changed);
     let over = vault.json("job list --query [0].name");
     vault.refused(&format!("job stop -n {}", over.as_str().unwrap()), &["UserErrorJobNotRunning"]);
     endings(&service, &vault);
@@ -299,12 +300,18 @@ fn restores(service: &Service, vault: &Vault<'_>, point: &str, image: &[u8]) {
     );
     vault
         .refused("restore restore-disks -c web -i web -r 1 --storage-account default", &["ResourceNotFound"]);
+    restored(service, vault, point, image);
+}
+
+/// The disk of a point comes back as it was, with all that belongs to it.
+fn restored(service: &Service, vault: &Vault<'_>, point: &str, image: &[u8]) {
+    let restore = format!("restore restore-disks -c web -i web -r {point} --storage-account default");
     let job = vault.ended(&vault.json(&format!("{restore} --target-resource-group default")));
     assert_eq!((&job["operation"], &job["status"]), (&json!("Restore"), &json!("Completed")), "{job:#}");
     let folder = container(service, &job);
     let vhd = fs::read(folder.join("os.vhd")).unwrap();
     let disk = &vhd[..vhd.len() - 512];
-    assert!(disk == image, "the disk is not what was backed up first");
+    assert!(disk == image, "the disk is not what was backed up");
     luks::unlock(&disk, DISK_KEY.as_bytes(), &Limits::default()).unwrap();
     for file in ["config.json", "encryption.json", "azuredeploy.json"] {
         assert!(folder.join(file).exists(), "{file}");
@@ -337,6 +344,9 @@ fn endings(service: &Service, vault: &Vault<'_>) {
     assert_eq!(vault.az.json(&format!("{deleted} --query [].properties.friendlyName")), json!(["web"]));
     let run = vault.az.run(&Vault::line(&restore));
     assert_ne!(run.code, Some(0), "nothing is restored of what is deleted: {run:#?}");
+    let run = vault.az.run(&Vault::line(&format!("protection resume {WEB} -p DefaultPolicy")));
+    assert_ne!(run.code, Some(0), "nothing is resumed that is deleted: {run:#?}");
+    assert_eq!(vault.item()["protectionState"], "ProtectionStopped");
     vault.json(&format!("protection undelete {WEB}"));
     let item = vault.item();
     assert_eq!(item["protectionState"], "ProtectionStopped");
@@ -358,5 +368,15 @@ fn audit(service: &Service) {
         assert_eq!(caller["objectId"], json!(service.operator().object), "{operation}");
         assert!(caller["requestId"].as_str().is_some_and(|id| id.len() == 36), "{operation}: {caller}");
     }
+    // The backup service reads what it was granted, copies it, and tries it: no more.
+    let events = service.cofre("audit list --writer keyvault --limit 1000");
+    let all = events["events"].as_array().unwrap().iter().map(|event| &event["event"]);
+    let mut did: Vec<_> = all
+        .filter(|event| event["callerName"] == "Backup Management Service")
+        .map(|event| event["operation"].as_str().unwrap())
+        .collect();
+    did.sort_unstable();
+    did.dedup();
+    assert_eq!(did, ["backup", "get", "list", "prove"]);
     assert_eq!(service.cofre("audit verify")["chains"].as_array().unwrap().len(), 3);
 }

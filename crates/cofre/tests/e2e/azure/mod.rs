@@ -1,5 +1,6 @@
 //! The unmodified Azure CLI and Python SDKs against `cofre serve`: what they print, and what they are refused.
 
+mod acceptance;
 mod backup;
 mod keys;
 mod login;
